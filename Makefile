@@ -1,0 +1,113 @@
+# Everything happens in a virtual environment of its own ($(VENV)); nothing global is touched.
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# A Python to use instead of the first one found that is 3.10 or newer, for example
+# PYTHON=python3.12. It then gets an environment of its own.
+PYTHON ?=
+VENV ?= .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+
+# Arguments for pytest, for example ARGS="-k window -x".
+ARGS ?=
+# Processes that the tests run in.
+JOBS ?= 2
+# Seconds that `make fuzz` goes on, and examples for each property in one of its rounds.
+FUZZ_SECONDS ?= 300
+FUZZ_EXAMPLES ?= 1000
+# Seconds after which `make demo` ends by itself; empty: it goes on until Ctrl-C.
+DEMO_SECONDS ?=
+export DEMO_SECONDS
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PYTEST := $(PY) -m pytest
+# "loadgroup": the interop tests stay in one process, one after the other (tests/conftest.py).
+PARALLEL := -n $(JOBS) --dist loadgroup
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# What can make environments: Debian's python3 alone cannot (no ensurepip), so each one is tried.
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python)
+define FIND_PYTHON
+for candidate in $(PYTHONS); do \
+    if "$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 10))' \
+        >/dev/null 2>&1; then echo "$$candidate"; exit 0; fi; \
+done; \
+echo "mm2ss needs Python 3.10 or newer that can make virtual environments" \
+    "(on Debian: apt-get install python3-venv); tried: $(PYTHONS)." >&2; \
+exit 1
+endef
+
+.PHONY: venv
+venv: $(READY) ## make the virtual environment with all pinned tools
+
+$(READY): requirements/test.txt setup.cfg pyproject.toml
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	    python="$$($(FIND_PYTHON))"; \
+	    echo "making $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo '*' > $(VENV)/.gitignore
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	rm -rf build
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## the relay, a built-in RTU and two masters on the screen (DEMO_SECONDS=10: ends by itself)
+	$(PY) -m mm2ss.simulator.demo
+
+.PHONY: test
+test: $(READY) ## unit tests and the short interop tests, with branch coverage (ARGS=... for pytest)
+	$(PYTEST) $(PARALLEL) -m "not bench and (not interop or smoke)" --cov $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy strict (Linux and Windows), import rules
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy --platform linux
+	$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(PYTEST) -q tests/test_layers.py
+
+.PHONY: format
+format: $(READY) ## put the code into ruff's form
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+.PHONY: interop
+interop: $(READY) ## the relay as a real process between real IEC 60870-5-104 peers
+	$(PYTEST) tests/interop $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## measurements (tests/bench)
+	@if [ -d tests/bench ]; then set -x; $(PYTEST) tests/bench -s $(ARGS); \
+	else echo "There is no measurement yet (tests/bench)."; fi
+
+# Each round takes a new seed; a failure prints the example and the seed that found it.
+.PHONY: fuzz
+fuzz: $(READY) ## the hypothesis tests, again and again for FUZZ_SECONDS with new seeds
+	@end=$$(( SECONDS + $(FUZZ_SECONDS) )); round=0; \
+	while (( round == 0 || SECONDS < end )); do \
+	    round=$$(( round + 1 )); seed=$$RANDOM$$RANDOM; echo "round $$round, seed $$seed"; \
+	    HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PYTEST) -q $(PARALLEL) \
+	        -m "hypothesis and not interop" --hypothesis-seed=$$seed $(ARGS); \
+	done; echo "$$round rounds without a finding"
+
+# From the sdist, which is packed from a tree without build/: setuptools would otherwise ship
+# modules that lie there from an earlier build though they are deleted in the source.
+.PHONY: wheel
+wheel: $(READY) ## dist/: sdist and wheel
+	rm -rf build dist mm2ss.egg-info
+	$(PY) -m build --no-isolation --outdir dist .
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-* build dist *.egg-info .coverage* htmlcov _trial_temp \
+	    .mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
+	find mm2ss tests twisted -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The tests of mm2ss; helpers are imported as ``tests.<module>``."""
