@@ -1,0 +1,48 @@
+"""One pending timer call for one deadline that moves all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+class Alarm:
+    """Calls back no earlier than a deadline, with at most one pending call.
+
+    A deadline that moves away leaves the call where it is: it comes early, its owner finds
+    nothing to do and sets the alarm anew. So a busy connection does not touch its timer.
+
+    :param clock: monotonic time and timers.
+    :param wake: called when the alarm goes off; may be early, never late.
+    """
+
+    def __init__(self, clock: IReactorTime, wake: Callable[[], object]) -> None:
+        self._clock = clock
+        self._wake = wake
+        self._call: IDelayedCall | None = None
+        self._at = inf
+
+    def set(self, deadline: float) -> None:
+        """Go off at this time (seconds of the clock; inf = not before it is set again)."""
+        if deadline >= self._at:
+            return
+        self._at = deadline
+        delay = max(0.0, deadline - self._clock.seconds())
+        if self._call is None:
+            self._call = self._clock.callLater(delay, self._goOff)
+        else:
+            self._call.reset(delay)
+
+    def cancel(self) -> None:
+        """Leave nothing pending."""
+        self._at = inf
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _goOff(self) -> None:
+        self._call = None
+        self._at = inf
+        self._wake()

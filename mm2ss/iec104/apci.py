@@ -1,0 +1,181 @@
+"""Frames of IEC 60870-5-104: octets to APDUs and back (clause 5 of the standard).
+
+An APDU is the start octet 0x68, a length octet (4-253, the octets that follow), four control
+octets and, in I format only, an ASDU. TCP gives no framing: one chunk may hold many APDUs, one
+APDU may come in many chunks.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from struct import Struct
+
+START = 0x68
+#: Control octets only (S and U format).
+MIN_LENGTH = 4
+#: Control octets and the longest ASDU (249 octets).
+MAX_LENGTH = 253
+MAX_ASDU = MAX_LENGTH - MIN_LENGTH
+#: Sequence numbers have 15 bits.
+MODULO = 32768
+
+#: One received APDU: its two control words (little endian) and its ASDU (empty for S and U).
+#: I format: N(S) = first >> 1, N(R) = second >> 1. S format: N(R) = second >> 1.
+Apdu = tuple[int, int, bytes]
+
+_HEAD = Struct("<BBHH")
+_CONTROL = Struct("<HH")
+
+
+class UFunction(IntEnum):
+    """The functions of a U frame; exactly one per frame."""
+
+    STARTDT_ACT = 0x07
+    STARTDT_CON = 0x0B
+    STOPDT_ACT = 0x13
+    STOPDT_CON = 0x23
+    TESTFR_ACT = 0x43
+    TESTFR_CON = 0x83
+
+
+class CloseCause(Enum):
+    """Why a connection ended; the value is what logs and figures show."""
+
+    T0 = "no connection within t0"
+    T1_I_FRAME = "I frame not acknowledged within t1"
+    T1_STARTDT = "STARTDT not confirmed within t1"
+    T1_STOPDT = "STOPDT not confirmed within t1"
+    T1_TESTFR = "TESTFR not confirmed within t1"
+    IDLE = "nothing received within the idle time"
+    BAD_START = "start octet is not 0x68"
+    BAD_LENGTH = "impossible length of an APDU"
+    UNKNOWN_U = "unknown U frame"
+    NS_MISMATCH = "send sequence number out of order"
+    NR_OUT_OF_WINDOW = "receive sequence number acknowledges what was not sent"
+    DATA_WHILE_STOPPED = "I or S frame while data transfer is stopped"
+    BAD_ASDU = "malformed ASDU"
+    PEER_CLOSED = "closed by the peer"
+    PEER_RESET = "connection reset or broken"
+    POLICY = "against the rules of the group"
+    TOO_SLOW = "too slow to take its data"
+    REPLACED = "replaced by a newer connection from its address"
+    RTU_LOST = "the RTU's connection was lost"
+    RESTART = "the group restarts"
+    SHUTDOWN = "the relay stops"
+
+
+def closeText(cause: CloseCause, detail: str) -> str:
+    """A cause with its detail, for logs."""
+    return f"{cause.value}: {detail}" if detail else cause.value
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol; its connection, and only this one, is to be closed.
+
+    :ivar cause: which rule it broke.
+    :ivar octets: what it sent, from the offending APDU on (at most 16 octets).
+    """
+
+    def __init__(self, cause: CloseCause, octets: bytes) -> None:
+        super().__init__(f"[{octets[:16].hex(' ')}]")
+        self.cause = cause
+        self.octets = octets[:16]
+
+
+def unwrap(reference: int, number: int) -> int:
+    """Turn a 15-bit sequence number into a running count.
+
+    The one place of sequence arithmetic: everything else counts frames from 0 without wrapping.
+
+    :param reference: a running count known to be at most 32767 behind the result.
+    :returns: the first count >= `reference` whose last 15 bits are `number`.
+    """
+    return reference + ((number - reference) & 0x7FFF)
+
+
+def encodeI(sendNumber: int, receiveNumber: int, asdu: bytes) -> bytes:
+    """An I frame; the numbers are running counts of which the last 15 bits are sent.
+
+    :raises ValueError: when the ASDU is empty or longer than 249 octets.
+    """
+    size = len(asdu)
+    if not 0 < size <= MAX_ASDU:
+        raise ValueError(f"an ASDU of {size} octets does not fit an APDU")
+    return (
+        _HEAD.pack(START, size + 4, (sendNumber & 0x7FFF) << 1, (receiveNumber & 0x7FFF) << 1)
+        + asdu
+    )
+
+
+def encodeS(receiveNumber: int) -> bytes:
+    """An S frame: acknowledges every I frame below `receiveNumber` (a running count)."""
+    return _HEAD.pack(START, MIN_LENGTH, 1, (receiveNumber & 0x7FFF) << 1)
+
+
+def encodeU(function: UFunction) -> bytes:
+    """A U frame."""
+    return _HEAD.pack(START, MIN_LENGTH, function, 0)
+
+
+def isI(apdu: Apdu) -> bool:
+    """Whether a received APDU is of I format."""
+    return not apdu[0] & 1
+
+
+def isS(apdu: Apdu) -> bool:
+    """Whether a received APDU is of S format (reserved bits set are tolerated)."""
+    return apdu[0] & 3 == 1
+
+
+class FrameBuffer:
+    """Cuts a stream of octets into APDUs; holds at most one unfinished APDU (255 octets).
+
+    :ivar fault: the error that ended the stream, or None. Frames that came before it are still
+        returned; nothing after it is looked at, for there is no way to find the next frame.
+    """
+
+    def __init__(self) -> None:
+        self.fault: ProtocolError | None = None
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Apdu]:
+        """Take a chunk; return the APDUs that it completes, in order."""
+        if self.fault:
+            return []
+        if self._rest:
+            data = self._rest + data
+        apdus: list[Apdu] = []
+        unpack = _CONTROL.unpack_from
+        size = len(data)
+        at = 0
+        while size - at >= 2:
+            length = data[at + 1]
+            if data[at] != START or not MIN_LENGTH <= length <= MAX_LENGTH:
+                break
+            end = at + 2 + length
+            if end > size:
+                break
+            first, second = unpack(data, at + 2)
+            if (length == MIN_LENGTH) != (first & 1):
+                break  # an I frame without an ASDU, or an S or U frame with something behind
+            apdus.append((first, second, data[at + 6 : end]))
+            at = end
+        self._rest = data[at:]
+        if self._rest:
+            self._checkRest()
+        return apdus
+
+    def _checkRest(self) -> None:
+        """Tell an unfinished APDU from one that is wrong already."""
+        rest = self._rest
+        cause: CloseCause | None = None
+        if rest[0] != START:
+            cause = CloseCause.BAD_START
+        elif len(rest) > 1:
+            length = rest[1]
+            whole = len(rest) >= 2 + length
+            if not MIN_LENGTH <= length <= MAX_LENGTH or whole:
+                cause = CloseCause.BAD_LENGTH
+        if cause:
+            self.fault = ProtocolError(cause, rest)
+            self._rest = b""

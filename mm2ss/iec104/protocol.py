@@ -1,0 +1,298 @@
+"""Between a TCP connection and its `Link`: octets in and out, and one pending timer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol as Interface
+from typing import cast
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.link import Closed, Link, LinkEvent
+
+#: Octets of replies (TESTFR con, S frames) that may wait for a peer that does not read. I frames
+#: are bounded by k; without this bound a peer that asks and never reads would fill the memory.
+UNREAD_MAX = 65536
+#: Seconds that an orderly close may take before the connection is cut.
+CLOSE_TIME = 2.0
+#: Causes that say the peer is not there any more: what waits for it cannot be delivered.
+_DEAD_PEER = frozenset(
+    (
+        CloseCause.T1_I_FRAME,
+        CloseCause.T1_STARTDT,
+        CloseCause.T1_STOPDT,
+        CloseCause.T1_TESTFR,
+        CloseCause.IDLE,
+        CloseCause.TOO_SLOW,
+    )
+)
+
+
+class ITcpConnection(ITCPTransport, IPushProducer, IConsumer):
+    """What Twisted's TCP and TLS connections provide, and this module uses."""
+
+
+class LinkOwner(Interface):
+    """Who a connection reports to."""
+
+    def linkUp(self, connection: LinkProtocol) -> None:
+        """The TCP connection is there; data transfer is stopped."""
+
+    def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
+        """Something happened on the connection; never called after `linkDown`."""
+
+    def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
+        """The connection is gone or being closed; called once, with the first cause."""
+
+
+class LinkProtocol(Protocol):
+    """One connection of either role.
+
+    :param makeLink: gives the `Link` for a connection made at the given monotonic second.
+    :param owner: who is told.
+    :param clock: monotonic time and timers.
+    :ivar peer: the other end as ``address:port``, for logs.
+    :ivar link: the protocol machine; there from `linkUp` on.
+    :ivar octetsIn: octets received.
+    :ivar octetsOut: octets given to the transport.
+    """
+
+    link: Link
+
+    def __init__(
+        self, makeLink: Callable[[float], Link], owner: LinkOwner, clock: IReactorTime
+    ) -> None:
+        self._makeLink = makeLink
+        self._owner = owner
+        self._clock = clock
+        self._alarm = Alarm(clock, self._wake)
+        self._cutter: IDelayedCall | None = None
+        self._down = False
+        self._congested = False
+        self._unread = 0
+        self.peer = "-"
+        self._lost = False
+        self._waiters: list[Deferred[object]] = []
+        self.octetsIn = 0
+        self.octetsOut = 0
+
+    # -- what the owner does ----------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """How many ASDUs may be sent now."""
+        return self.link.window
+
+    def send(self, asdus: Sequence[bytes]) -> None:
+        """Send ASDUs, at most `window`, with one write.
+
+        :raises ValueError: as `Link.send`.
+        """
+        self.link.send(asdus, self._clock.seconds())
+        self._flush()
+
+    def start(self) -> None:
+        """Start data transfer (controlling station)."""
+        self.link.start(self._clock.seconds())
+        self._flush()
+
+    def stop(self) -> None:
+        """Stop data transfer (controlling station)."""
+        self.link.stop(self._clock.seconds())
+        self._flush()
+
+    def hold(self, held: bool) -> None:
+        """Withhold acknowledgements of received I frames, or give them again."""
+        link = self.link
+        if held == link.automatic:
+            link.automatic = not held
+            if not held:
+                link.release(link.received, self._clock.seconds())
+                self._flush()
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading from the socket."""
+        if not self._down:
+            transport = self._tcp
+            (transport.pauseProducing if paused else transport.resumeProducing)()
+
+    def close(self, cause: CloseCause, detail: str = "") -> None:
+        """Close the connection; the owner is told at once, through `linkDown`."""
+        if self._down:
+            return
+        dead = cause in _DEAD_PEER
+        if not dead:
+            data = self.link.takeOutput()
+            if data:
+                self._write(data)
+        self._goDown(cause, detail)
+        transport = self._tcp
+        if dead:
+            transport.abortConnection()
+            return
+        transport.unregisterProducer()  # else a full write buffer would never end in a close
+        self._cutter = self._clock.callLater(CLOSE_TIME, self._cut)
+        transport.loseConnection()  # last: it may call connectionLost at once
+
+    def whenLost(self) -> Deferred[object]:
+        """Fires with None when the TCP connection is gone."""
+        if self._lost:
+            return succeed(None)
+        waiter: Deferred[object] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    # -- what the transport does ------------------------------------------------------------
+
+    @property
+    def _tcp(self) -> ITcpConnection:
+        return cast(ITcpConnection, self.transport)
+
+    def connectionMade(self) -> None:
+        transport = self._tcp
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        transport.registerProducer(_WriteWatcher(self._setCongested), True)
+        self.peer = addressText(transport.getPeer())
+        self.link = self._makeLink(self._clock.seconds())
+        self._owner.linkUp(self)
+        self._flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._down:
+            return
+        self.octetsIn += len(data)
+        self._handle(self.link.receive(data, self._clock.seconds()))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._cutter and self._cutter.active():
+            self._cutter.cancel()
+        self._cutter = None
+        if isinstance(reason.value, ConnectionDone):
+            self._goDown(CloseCause.PEER_CLOSED, "")
+        else:
+            self._goDown(CloseCause.PEER_RESET, str(reason.value))
+        self._lost = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    # -- between the two --------------------------------------------------------------------
+
+    def _handle(self, events: list[LinkEvent]) -> None:
+        """Tell the owner what happened, write what is due, close if need be."""
+        closed = events.pop() if events and isinstance(events[-1], Closed) else None
+        # A congested peer's replies go out, and are counted, before the owner adds I frames.
+        replies = self._flush() if self._congested and not closed else 0
+        if events:
+            self._owner.linkEvents(self, events)
+        if isinstance(closed, Closed):
+            self.close(closed.cause, closed.detail)
+            return
+        self._flush()
+        if replies:
+            self._countUnread(replies)
+
+    def _flush(self) -> int:
+        """Write what the link has to say (the octets are returned); see that it is woken in time."""
+        if self._down:
+            return 0
+        data = self.link.takeOutput()
+        if data:
+            self._write(data)
+        self._alarm.set(self.link.deadline)
+        return len(data)
+
+    def _write(self, data: bytes) -> None:
+        self.octetsOut += len(data)
+        self._tcp.write(data)
+
+    def _countUnread(self, octets: int) -> None:
+        """Close a peer that makes us reply and does not read; see `UNREAD_MAX`."""
+        self._unread += octets
+        if self._unread > UNREAD_MAX:
+            self.close(CloseCause.TOO_SLOW, f"{self._unread} octets of replies not read")
+
+    def _setCongested(self, congested: bool) -> None:
+        if congested != self._congested:  # a full transport says so at every write
+            self._congested = congested
+            self._unread = 0
+
+    def _wake(self) -> None:
+        self._handle(self.link.wake(self._clock.seconds()))
+
+    def _goDown(self, cause: CloseCause, detail: str) -> None:
+        if self._down:
+            return
+        self._down = True
+        self._alarm.cancel()
+        self.link.shut()
+        self._owner.linkDown(self, cause, detail)
+
+    def _cut(self) -> None:
+        self._cutter = None
+        self._tcp.abortConnection()
+
+
+@implementer(IPushProducer)
+class _WriteWatcher:
+    """Learns from the transport whether its write buffer is full."""
+
+    def __init__(self, setCongested: Callable[[bool], None]) -> None:
+        self._setCongested = setCongested
+
+    def pauseProducing(self) -> None:
+        self._setCongested(True)
+
+    def resumeProducing(self) -> None:
+        self._setCongested(False)
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` says the rest."""
+
+
+class LinkFactory(Factory):
+    """Makes the connections of one role.
+
+    :param makeLink: as for `LinkProtocol`.
+    :param owner: told of every connection.
+    :param clock: monotonic time and timers.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, makeLink: Callable[[float], Link], owner: LinkOwner, clock: IReactorTime
+    ) -> None:
+        self._makeLink = makeLink
+        self._owner = owner
+        self._clock = clock
+
+    def buildProtocol(self, addr: IAddress | None) -> LinkProtocol | None:
+        """A connection; subclasses return None to refuse it."""
+        connection = LinkProtocol(self._makeLink, self._owner, self._clock)
+        connection.factory = self
+        return connection
+
+
+def addressText(address: object) -> str:
+    """An address as logs show it: ``192.0.2.1:2404``, ``[2001:db8::1]:2404``."""
+    if not isinstance(address, (IPv4Address, IPv6Address)):
+        return str(address)
+    host = address.host.removeprefix("::ffff:") if "." in address.host else address.host
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
