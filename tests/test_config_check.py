@@ -1,0 +1,141 @@
+"""``--check``: the report shows what would run, what differs, what it needs, and every problem."""
+
+from __future__ import annotations
+
+import pytest
+
+from mm2ss.config.check import exitStatus, report, written
+from mm2ss.config.groups_csv import parseGroups
+from mm2ss.config.load import Configuration, configure
+from mm2ss.config.model import OriginatorMode, SameAddress
+from mm2ss.config.service_file import noServiceFile, parseServiceFile
+
+ROWS = """\
+ntp_server,pool.example
+nogui
+111,RTU-A,2404,32,2,60,15,10,20,8,12,1000,Y,all,10.0.0.1:2404;[fd00::1]:2404,10.1.1.7;10.1.1.0/24
+222,RTU-B,2405,101,3,0,15,10,20,8,12,1000,N,new,rtu-b:2404,
+"""
+OPTIONS = """\
+defaults: {stop_delay: 5, listen: [127.0.0.1]}
+groups: {222: {oa_mode: fixed:3, ledger_max: 1048576, rtu: {t0: 5, t1: 30}}}
+"""
+
+
+def configured(rows: str, service: str | None = None) -> Configuration:
+    file = (
+        noServiceFile("/base")
+        if service is None
+        else parseServiceFile(service.encode(), "s.yaml", "/base")
+    )
+    return configure(parseGroups(rows.encode(), "g.csv"), file)
+
+
+def test_wholeReport() -> None:
+    """The report of a service without problems, as people read it."""
+    assert report(configured(ROWS, OPTIONS)).splitlines() == [
+        "Groups file:  g.csv (UTF-8, cells separated by a comma)",
+        "Service file: s.yaml",
+        "Event logs:   /base/log",
+        "",
+        "2 groups would run:",
+        "  group  system  port  RTU no  max conn  idle s  RTU t0/t1/t2/t3 k/w"
+        "  masters t1/t2/t3 k/w  bufsize  log  same ip  hosts                         filter",
+        "  111    RTU-A   2404  32      2         60      10/15/10/20 12/8   "
+        "  15/10/20 12/8         1000     yes  all      10.0.0.1:2404;[fd00::1]:2404  "
+        "10.1.1.7;10.1.1.0/24",
+        "  222    RTU-B   2405  101     3         off     5/30/10/20 12/8    "
+        "  15/10/20 12/8         1000     no   new      rtu-b:2404                    everyone",
+        "",
+        "Options other than the defaults:",
+        "  111: stop_delay 5, listen [127.0.0.1]",
+        "  222: oa_mode fixed:3, ledger_max 1048576, stop_delay 5, listen [127.0.0.1]",
+        "",
+        "Note: ack_mode is immediate. RTUs are acknowledged before a master has acknowledged: "
+        "what waits",
+        "in the relay is lost when the relay stops.",
+        "",
+        "Read and checked, but not yet built:",
+        "  time updates: pool.example, every 900 s",
+        "  nogui: there is no console to switch off",
+        "",
+        "At worst the groups need:",
+        "  file descriptors: 10 (2 ports, 2 RTUs, 5 masters, 1 log)",
+        "  memory for waiting frames: 5 MiB (ledger_max of each group)",
+        "",
+        "No problems.",
+        "",
+        "Result: the service would run.",
+    ]
+
+
+def test_everyProblemIsShown() -> None:
+    """Problems of both files and of the two together are listed, with how many there are."""
+    configuration = configured(
+        ROWS + "333,C,2406,1,,,,,,,,,,,nothing,\n444,D,2407,1,,,x,,,,,,,,rtu:1,\n",
+        "defaults: {oops: 1}\ngroups: {9: {}, 111: {rtu: {k: 3}}}\n",
+    )
+    text = report(configuration)
+    assert "3 errors, 3 warnings:" in text
+    for problem in configuration.problems:
+        assert f"\n  {problem}\n" in text
+    assert len(configuration.problems) == 6
+    assert text.endswith("Result: the service would not start.\n")
+    assert exitStatus(configuration) == 1
+
+
+def test_rowsAfterTheEnd() -> None:
+    """Rows after the ! row are listed under that name, with the line of the ! row."""
+    text = report(configured(ROWS + "! end\n555,E,2408,1\nx,y\n"))
+    assert "Not loaded, after the ! row (line 5):\n  line 6: group 555 'E'\n\n" in text
+
+
+def test_servicesThatAreNotBuilt() -> None:
+    """What is configured for a service that does not exist is listed, and nothing pretends."""
+    text = report(configured(ROWS, "console: {port: 9999}\nmetrics: {enabled: true}\n"))
+    assert "not yet built:\n  console (service file)\n  metrics (service file)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "service", "status", "result"),
+    [
+        (ROWS, None, 0, "would run."),
+        (ROWS.replace("1000,N", "1,N"), None, 0, "would run."),
+        (ROWS + "x\n333,C,0\n", None, 1, "would run without 1 of its groups."),
+        (ROWS, "x: 1", 1, "would not start."),
+        ("# nothing\n", None, 1, "would not start."),
+    ],
+)
+def test_exitStatus(rows: str, service: str | None, status: int, result: str) -> None:
+    """Warnings leave the exit status at 0; a rejected row or any other error makes it 1."""
+    configuration = configured(rows, service)
+    assert exitStatus(configuration) == status
+    assert report(configuration).endswith(f"{result}\n")
+
+
+def test_noGroup() -> None:
+    """A file that cannot be read still gives a report."""
+    text = report(configured("\0"))
+    assert "No group would run." in text and "no group can be loaded" in text
+
+
+def test_semicolonsAndTabs() -> None:
+    """How the file was read is said."""
+    for mark, name in ((";", "a semicolon"), ("\t", "a tab")):
+        rows = "111,A,2404,1,,,,,,,,,,,rtu:1,\n".replace(",", mark)
+        assert f"cells separated by {name}" in report(configured(rows))
+    ansi = configure(parseGroups(b"1,Z\xfcrich,2,3,,,,,,,,,,,rtu:1", "g.csv"), noServiceFile("/"))
+    assert "Windows-1252" in report(ansi)
+
+
+def test_defaultPorts() -> None:
+    """Without listen, a group's port may need a socket for IPv4 and one for IPv6."""
+    text = report(configured("111,A,2404,1,,,,,,,,,,,rtu:1,\n"))
+    assert "file descriptors: 9 (2 ports, 1 RTU, 5 masters, 1 log)" in text
+
+
+def test_written() -> None:
+    """Values are shown as the service file writes them."""
+    assert [
+        written(value) for value in (SameAddress.OLD, OriginatorMode("keep"), True, (), None, 2.5)
+    ] == ["old", "keep", "true", "[]", "null", "2.5"]
