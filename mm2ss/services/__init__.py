@@ -1,0 +1,1 @@
+"""What stands around the groups: event logs, and the services of the process."""
