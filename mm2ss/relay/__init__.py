@@ -1,0 +1,1 @@
+"""One group: a controlled station (RTU) shared by many controlling stations (masters)."""

@@ -1,0 +1,379 @@
+"""The traffic of one group: what the RTU sends to its masters, what they send to the RTU.
+
+No sockets and no clock: the group's service calls it with what arrived and the time, and it
+sends through the `Outlet` of each connection. An event of the RTU goes through `rtuReceived`, a
+command of a master through `masterReceived`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from typing import Protocol
+
+from mm2ss.config.model import EndOfInitialization, GroupConfig, InterrogatedData
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.asdu import (
+    HEADER_LENGTH,
+    Cause,
+    Verdict,
+    admitControl,
+    describe,
+    endOfInitialization,
+    mirror,
+    withOriginator,
+)
+from mm2ss.relay.ledger import Ledger
+from mm2ss.relay.master import QUEUE_MAX, Master, Outlet
+from mm2ss.relay.requests import Request, Requests
+from mm2ss.relay.routing import AUDIENCES, Audience
+from mm2ss.relay.slots import Slots
+
+#: Seconds without any acknowledgement after which a master counts as stalled, and for which the
+#: RTU may be held back for the sake of a slow one.
+STALL = 2.0
+#: A full ledger is full until it has come down to this part of its bound.
+RELIEF = 0.75
+#: Seconds between looks at what cannot be seen from a frame's arrival (stalls, stale requests).
+_LOOK = 0.25
+
+
+class Note(Protocol):
+    """Where the exchange tells what an operator wants to know."""
+
+    def __call__(self, text: str, peer: str = "-", warn: bool = False) -> None:
+        """One event: what happened, and with whom."""
+
+
+class Exchange:
+    """One group's traffic.
+
+    :param config: the group's row and options.
+    :param note: told of every event worth a line in the group's event log.
+    :ivar unmatched: answers of the RTU that belong to nobody's request.
+    """
+
+    def __init__(self, config: GroupConfig, note: Note) -> None:
+        self._config = config
+        self._options = config.options
+        self._note = note
+        self._ledger = Ledger()
+        self._requests: Requests[Master] = Requests(config.options)
+        self._slots = Slots()
+        self._masters: list[Master] = []
+        self._turns: deque[Master] = deque()
+        self._rtu: Outlet | None = None
+        self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
+        self._held = False
+        self._fullSince = inf
+        self._lookAt = inf
+        self.unmatched = 0
+
+    # -- what the group's service may look at -----------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether any master has data transfer started."""
+        return any(master.started for master in self._masters)
+
+    @property
+    def unsettled(self) -> int:
+        """Frames of the RTU that no master has acknowledged."""
+        return self._ledger.end - self._ledger.settled
+
+    @property
+    def deadline(self) -> float:
+        """When `wake` must be called at the latest; inf = never."""
+        return min(self._requests.deadline, self._lookAt)
+
+    # -- the RTU ----------------------------------------------------------------------------
+
+    def rtuStarted(self, outlet: Outlet, now: float) -> None:
+        """Data transfer with the RTU is started."""
+        self._rtu = outlet
+        self._rtuSettled = False
+        self._decideHold(now)
+        self._pumpRtu(now)
+
+    def rtuStopping(self) -> None:
+        """Nothing may be sent to the RTU any more; what it sends is still taken."""
+        if self._rtu is not None and self._held:
+            self._rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
+        self._held = False
+        self._rtu = None
+
+    def rtuLost(self) -> None:
+        """The RTU's connection is gone, and with it every pending request."""
+        self._rtu = None
+        self._held = False
+        self._requests.void()
+        for master in self._masters:
+            master.queue.clear()
+        self._turns.clear()
+
+    def rtuReceived(self, outlet: Outlet, asdus: list[bytes], now: float) -> None:
+        """Give each ASDU to whom it is for."""
+        append = self._ledger.append
+        for asdu in asdus:
+            if len(asdu) < HEADER_LENGTH:
+                outlet.close(CloseCause.BAD_ASDU, describe(asdu))
+                break
+            audience = AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F]
+            if audience is Audience.ALL:
+                append(withOriginator(asdu, 0))
+            else:
+                self._direct(audience, asdu, now)
+            if not self._rtuSettled and audience is not Audience.INITIALIZED:
+                self._rtuSettled = True
+        for master in self._masters:
+            master.pump(now)
+        self._watch(outlet, now)
+
+    def rtuAcknowledged(self, now: float) -> None:
+        """The RTU acknowledged requests: there may be room for more."""
+        self._pumpRtu(now)
+
+    def _direct(self, audience: Audience, asdu: bytes, now: float) -> None:
+        """Find whom an ASDU is for that is not simply for all."""
+        if audience is Audience.INITIALIZED:
+            self._initialized(asdu, now)
+        elif audience is Audience.INTERROGATOR:
+            self._interrogated(asdu, now)
+        elif audience is not Audience.NOBODY:
+            request = self._requester(audience, asdu, now)
+            if request is not None:
+                self._answer(request, asdu)
+            elif audience in _ELSE_ALL:
+                self._ledger.append(withOriginator(asdu, 0))
+            else:
+                self._unmatched(asdu)
+        else:
+            self._unmatched(asdu)
+
+    def _requester(self, audience: Audience, asdu: bytes, now: float) -> Request[Master] | None:
+        if audience is Audience.READER:
+            return self._requests.reading(asdu, now)
+        if audience is Audience.DIRECTORY:
+            return self._requests.directory(asdu)
+        request = self._requests.answer(asdu, now)
+        if request is None and audience in (Audience.FILE, Audience.FILE_OFFER):
+            return self._requests.fileSession(asdu, now)
+        return request
+
+    def _interrogated(self, asdu: bytes, now: float) -> None:
+        """Data of an interrogation: to all, or to those who interrogate."""
+        running = self._requests.interrogations(asdu, now)
+        if not running or self._options.interrogatedData is InterrogatedData.ALL:
+            self._ledger.append(withOriginator(asdu, 0))
+            return
+        for request in running:
+            self._answer(request, asdu)
+
+    def _answer(self, request: Request[Master], asdu: bytes) -> None:
+        """Give an answer to the master that asked, with its own originator address; if that
+        master is gone, to nobody."""
+        if request.owner.started:
+            request.owner.reader.add(withOriginator(asdu, request.originator))
+
+    def _initialized(self, asdu: bytes, now: float) -> None:
+        """End of initialization of the RTU: noted, and announced if so configured."""
+        announce = self._options.endOfInitialization is EndOfInitialization.ANNOUNCE
+        announce = announce and self._rtuSettled and len(asdu) > 9
+        self._note(f"{describe(asdu)} from the RTU{', announced' if announce else ''}")
+        if announce:
+            for master in self._masters:
+                if master.started:
+                    own = endOfInitialization(asdu[4] | asdu[5] << 8, asdu[9])
+                    master.reader.add(own)
+
+    def _unmatched(self, asdu: bytes) -> None:
+        """An answer to nobody's request; noted at 1, 2, 4, 8 … of them, lest a log fills."""
+        self.unmatched += 1
+        if self.unmatched & (self.unmatched - 1) == 0:
+            text = f"{describe(asdu)} from the RTU is for no master ({self.unmatched} so far)"
+            self._note(text, warn=True)
+
+    # -- the masters ------------------------------------------------------------------------
+
+    def masterStarted(self, outlet: Outlet, now: float) -> Master:
+        """A master has started data transfer on its connection for the first time."""
+        master = Master(outlet, self._ledger)
+        self._masters.append(master)
+        self.masterResumed(master, now)
+        return master
+
+    def masterResumed(self, master: Master, now: float) -> None:
+        """A master has started (again): end of initialization, what is unsettled, what comes."""
+        master.start(endOfInitialization(self._config.commonAddress), now)
+        master.pump(now)
+
+    def masterStopping(self, master: Master, now: float) -> None:
+        """A master sent STOPDT act: it counts as gone, but its acknowledgements still settle."""
+        dropped = master.stop()
+        if master in self._turns:
+            self._turns.remove(master)
+        if dropped:
+            self._note(f"{dropped} waiting requests not sent to the RTU", master.peer, warn=True)
+        self._decideHold(now)
+
+    def masterGone(self, master: Master, now: float) -> None:
+        """A master's connection is gone."""
+        self.masterStopping(master, now)
+        self._masters.remove(master)
+        if master.slot is not None:
+            self._slots.giveBack(master.slot, now)
+
+    def masterAcknowledged(self, master: Master, count: int, now: float) -> None:
+        """A master acknowledged the first `count` frames of its connection."""
+        master.acknowledged(count, now)
+        master.pump(now)
+        master.throttle()
+        if self._held:
+            self._decideHold(now)
+
+    def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:
+        """Requests of a master: to the RTU in turn with the other masters', or refused here."""
+        for asdu in asdus:
+            admission = admitControl(asdu)
+            if admission.verdict is Verdict.CLOSE:
+                master.outlet.close(CloseCause.BAD_ASDU, admission.reason)
+                return
+            if admission.verdict is Verdict.REFUSE:
+                self._note(f"{describe(asdu)} refused: {admission.reason}", master.peer, warn=True)
+                self._refuse(master, asdu, admission.cause)
+                continue
+            if not master.queue:
+                self._turns.append(master)
+            master.queue.append((asdu, now))
+        self._pumpRtu(now)
+        master.pump(now)
+        if master.load > QUEUE_MAX + self._config.masters.k:
+            master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
+        elif master.queue:
+            self._lookAt = min(self._lookAt, now + _LOOK)
+        master.throttle()
+
+    def _refuse(self, master: Master, asdu: bytes, cause: int) -> None:
+        """Answer a request negatively, as a controlled station does that cannot serve it."""
+        master.refuse(mirror(asdu, cause, negative=True))
+
+    def _pumpRtu(self, now: float) -> None:
+        """Send waiting requests to the RTU: one of each master in turn, in one write."""
+        rtu = self._rtu
+        turns = self._turns
+        if rtu is None or not turns:
+            return
+        room = rtu.window
+        batch: list[bytes] = []
+        while turns and len(batch) < room:
+            master = turns.popleft()
+            asdu, since = master.queue.popleft()
+            if master.queue:
+                turns.append(master)
+            if now - since > self._options.commandAgeMax:
+                self._refuseStale(master, asdu, now)
+            else:
+                batch.append(self._register(master, asdu, now))
+            master.throttle()
+        if batch:
+            rtu.send(batch)
+
+    def _register(self, master: Master, asdu: bytes, now: float) -> bytes:
+        """Remember who asks, and write the originator address that the RTU is to see."""
+        mode = self._options.originatorMode
+        slot = asdu[3]
+        if mode.kind == "slot":
+            if master.slot is None:
+                master.slot = self._slots.take(now)
+            slot = master.slot
+        elif mode.kind == "fixed":
+            slot = mode.address
+        self._requests.open(master, asdu[3], slot, asdu, now)
+        return withOriginator(asdu, slot)
+
+    def _refuseStale(self, master: Master, asdu: bytes, now: float) -> None:
+        """A request that waited too long is refused: a late command is dangerous."""
+        self._note(f"{describe(asdu)} refused: it waited too long", master.peer, warn=True)
+        self._refuse(master, asdu, _REFUSAL_OF.get(asdu[2] & 0x3F, Cause.ACTIVATION_CON))
+        master.pump(now)
+
+    # -- time and bounds --------------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Act on what is overdue: unanswered and stale requests, stalled masters."""
+        self._requests.wake(now)
+        if now < self._lookAt:
+            return
+        self._lookAt = inf
+        for master in [master for master in self._turns if master.queue]:
+            while master.queue and now - master.queue[0][1] > self._options.commandAgeMax:
+                self._refuseStale(master, master.queue.popleft()[0], now)
+            master.throttle()
+            if not master.queue:
+                self._turns.remove(master)
+        if self._turns:
+            self._lookAt = now + _LOOK
+        if self._rtu is not None:
+            self._watch(self._rtu, now)
+
+    def _watch(self, rtu: Outlet, now: float) -> None:
+        """Keep the group's memory within its bounds."""
+        bound = self._config.bufferSize
+        trouble = self._held or self._ledger.octets >= self._options.ledgerMax
+        for master in tuple(self._masters):
+            if master.reader.waiting > bound // 2 and master.started:
+                trouble = True
+                if master.reader.waiting > bound and master.silence(now) >= STALL:
+                    self._cut(master, now)
+        if trouble:
+            self._lookAt = min(self._lookAt, now + _LOOK)
+            self._decideHold(now)
+            self._relieve(rtu, now)
+
+    def _decideHold(self, now: float) -> None:
+        """Withhold the RTU's acknowledgement while the ledger, or the lane of a master that
+        keeps taking what it asked for, is too full."""
+        ledger = self._ledger
+        if ledger.octets >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1):
+            ledger.trim()
+        full = ledger.octets >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1)
+        self._fullSince = min(self._fullSince, now) if full else inf
+        half = self._config.bufferSize // 2
+        held = full or any(
+            master.reader.laneLength > half and master.silence(now) < STALL
+            for master in self._masters
+        )
+        if held != self._held and self._rtu is not None:
+            self._held = held
+            self._rtu.hold(held)
+
+    def _relieve(self, rtu: Outlet, now: float) -> None:
+        """The ledger has been full for too long: cut who is furthest behind, or stop reading."""
+        if now - self._fullSince < STALL:
+            return
+        furthest = max(
+            (master for master in self._masters if master.started),
+            key=lambda master: master.reader.waitingOctets,
+            default=None,
+        )
+        if furthest is not None and furthest.reader.waitingOctets:
+            self._cut(furthest, now)
+            self._decideHold(now)
+        elif furthest is None:
+            rtu.close(CloseCause.POLICY, "its frames fill the memory and no master takes them")
+
+    def _cut(self, master: Master, now: float) -> None:
+        """Disconnect a master that does not take its data."""
+        master.outlet.close(
+            CloseCause.TOO_SLOW,
+            f"{master.reader.waiting} frames wait,"
+            f" nothing acknowledged for {master.silence(now):.1f} s",
+        )
+
+
+_ELSE_ALL = frozenset((Audience.REQUESTER_OR_ALL, Audience.READER, Audience.FILE_OFFER))
+#: The cause of a negative answer, by the request's cause, where it is not ACTIVATION_CON.
+_REFUSAL_OF = {
+    int(Cause.DEACTIVATION): Cause.DEACTIVATION_CON,
+    int(Cause.FILE_TRANSFER): Cause.FILE_TRANSFER,
+}

@@ -1,0 +1,289 @@
+"""One group as a Twisted service: the RTU's connection, the masters' port, and their life cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from mm2ss.config.model import Address, GroupConfig, Host
+from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.apci import CloseCause, closeText
+from mm2ss.iec104.link import (
+    Acknowledged,
+    Ignored,
+    Link,
+    LinkEvent,
+    Received,
+    Role,
+    Started,
+    Stopped,
+)
+from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
+from mm2ss.relay.admission import plain
+from mm2ss.relay.endpoints import (
+    PROVEN,
+    Connector,
+    RetryDelay,
+    RotatingEndpoint,
+    listenAddresses,
+    portProblem,
+)
+from mm2ss.relay.exchange import Exchange
+from mm2ss.relay.lifecycle import lifeCycle
+from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
+
+#: Seconds between attempts to use a port that was taken.
+PORT_RETRY = 5.0
+#: Seconds that taking a group down may take in all.
+FINISH_TIME = 10.0
+
+
+class GroupService(MultiService):
+    """Relays between one RTU and its masters.
+
+    The RTU comes first: the masters' port listens only while the RTU's connection is up. The
+    RTU sends only while at least one master has data transfer started.
+
+    :param config: the group's row and options.
+    :param reactor: connects, listens and keeps (monotonic) time.
+    :param portProblem: tells why a port on some addresses cannot be used, or nothing.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: GroupConfig,
+        reactor: Any,
+        portProblem: Callable[[list[str], int], str] = portProblem,
+    ) -> None:
+        MultiService.__init__(self)
+        self.name = f"group {config.id}"
+        self.config = config
+        self._reactor = reactor
+        self._portProblem = portProblem
+        self._addresses = listenAddresses(config.options.listen)
+        self._exchange = Exchange(config, self.note)
+        self._alarm = Alarm(reactor, self._wake)
+        self._masters = MasterPort(
+            config, self._exchange, self, reactor, self.note, self._alarm, self._addresses
+        )
+        self._life = lifeCycle(self)
+        self._retry = RetryDelay(len(config.hosts))
+        endpoint = RotatingEndpoint(reactor, config.hosts, config.rtu.t0, self._failed)
+        self._connector = Connector(
+            endpoint, LinkFactory(self._makeLink, self, reactor), self._retry, reactor
+        )
+        self._rtu: LinkProtocol | None = None
+        self._ignored = 0
+        self._later: dict[str, IDelayedCall] = {}
+        self._done: Deferred[None] | None = None
+
+    # -- service ----------------------------------------------------------------------------
+
+    def portProblem(self) -> str:
+        """Why the group's port cannot be used; empty when it can."""
+        return self._portProblem(self._addresses, self.config.port)
+
+    def startService(self) -> None:
+        """Begin to connect to the RTU, once the port is known to be free."""
+        MultiService.startService(self)
+        self._begin(noted=False)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the RTU, then disconnect everybody; fires when nothing is left."""
+        for call in self._later.values():
+            call.cancel()
+        self._later.clear()
+        self._connector.stop()
+        self._done = Deferred()
+        self._schedule("finish", min(self.config.rtu.t1, FINISH_TIME), self.finished)
+        done = self._done
+        self._life.finish()
+        return done.addCallback(lambda _: self._takeDown())
+
+    def _begin(self, noted: bool) -> None:
+        """Connect to the RTU; while the port is taken, wait for it and leave the RTU alone."""
+        self._later.pop("begin", None)
+        problem = self.portProblem()
+        if problem:
+            if not noted:
+                self.note(f"{problem}; tried again every {PORT_RETRY:g} s", warn=True)
+            self._later["begin"] = self._reactor.callLater(PORT_RETRY, self._begin, True)
+            return
+        self._connector.start()
+
+    def _takeDown(self) -> Deferred[Any]:
+        pending = [MultiService.stopService(self), self._masters.close(CloseCause.SHUTDOWN)]
+        if self._rtu is not None:
+            pending.append(self._rtu.whenLost())
+            self._rtu.close(CloseCause.SHUTDOWN)
+        self._alarm.cancel()
+        unsettled = self._exchange.unsettled
+        if unsettled:
+            self.note(f"{unsettled} events were not acknowledged by any master", warn=True)
+        self.note("stopped")
+        return gatherResults(pending, consumeErrors=True)
+
+    def note(self, text: str, peer: str = "-", warn: bool = False) -> None:
+        """One line for the group's event log."""
+        self._log.emit(
+            LogLevel.warn if warn else LogLevel.info,
+            "{text}",
+            text=text,
+            group=self.config.id,
+            peer=peer,
+            log_system=f"{self.config.id} {self.config.name} {peer}",
+        )
+
+    # -- the RTU's connection ---------------------------------------------------------------
+
+    @property
+    def rtuAddress(self) -> Address | None:
+        """Where the RTU is connected."""
+        if self._rtu is None or self._rtu.transport is None:
+            return None
+        try:
+            return plain(getattr(self._rtu.transport.getPeer(), "host", ""))
+        except ValueError:
+            return None
+
+    def _makeLink(self, now: float) -> Link:
+        return Link(Role.CONTROLLING, self.config.rtu, now, self.config.idleTime)
+
+    def _failed(self, host: Host, failure: Failure) -> None:
+        self.note(f"RTU not reached: {failure.getErrorMessage()}", str(host), warn=True)
+
+    def linkUp(self, connection: LinkProtocol) -> None:
+        """The RTU is connected."""
+        self._rtu = connection
+        self._ignored = 0
+        self._schedule("proven", PROVEN, self._retry.reset)
+        self.note("RTU connected", connection.peer)
+        self._life.rtuUp()
+
+    def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
+        """The RTU is gone, and with it all masters."""
+        self._rtu = None
+        self._unschedule("proven")
+        text = closeText(cause, detail)
+        self.note(f"RTU disconnected: {text}", connection.peer, warn=True)
+        self._exchange.rtuLost()
+        self._life.rtuLost()
+
+    def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
+        """The RTU sent something."""
+        exchange = self._exchange
+        now = self._reactor.seconds()
+        for event in events:
+            if self._rtu is not connection:
+                return
+            if isinstance(event, Received):
+                exchange.rtuReceived(connection, event.asdus, now)
+            elif isinstance(event, Acknowledged):
+                exchange.rtuAcknowledged(now)
+            elif isinstance(event, Started):
+                self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
+                self._retry.reset()
+                self._life.started()
+            elif isinstance(event, Stopped):
+                self.note("RTU confirmed STOPDT: data transfer stopped", connection.peer)
+                self._life.stopped()
+            elif isinstance(event, Ignored):
+                self._ignored += 1
+                if self._ignored <= IGNORED_NOTES:
+                    self.note(f"ignored: {event.what}", connection.peer)
+        self._alarm.set(exchange.deadline)
+
+    # -- the masters ------------------------------------------------------------------------
+
+    def mastersChanged(self) -> None:
+        """A master started, stopped, came or went."""
+        if self._exchange.active:
+            self._unschedule("stop")
+            self._life.wanted()
+        elif self.config.options.stopDelay:
+            if "stop" not in self._later:
+                self._schedule("stop", self.config.options.stopDelay, self.review)
+        else:
+            self._life.unwanted()
+
+    # -- what the life cycle asks for -------------------------------------------------------
+
+    def openPort(self) -> None:
+        """Let masters connect."""
+        self._unschedule("port")
+        try:
+            self._masters.open()
+        except CannotListenError as error:
+            self._masters.close(CloseCause.RESTART)
+            self.note(f"port {self.config.port} cannot be used: {error.socketError}", warn=True)
+            self._schedule("port", PORT_RETRY, self.openPort)
+        else:
+            self.note(f"port {self.config.port} is open for masters")
+
+    def closePort(self) -> None:
+        """Refuse masters, and disconnect those that are there."""
+        self._unschedule("port")
+        self._masters.close(CloseCause.RTU_LOST)
+        self.note(f"port {self.config.port} is closed")
+
+    def startTransfer(self) -> None:
+        """Send STARTDT act to the RTU."""
+        if self._rtu is not None:
+            self.note("STARTDT sent to the RTU", self._rtu.peer)
+            self._rtu.start()
+
+    def transferStarted(self) -> None:
+        """The RTU takes requests now."""
+        if self._rtu is not None:
+            self._exchange.rtuStarted(self._rtu, self._reactor.seconds())
+
+    def stopTransfer(self) -> None:
+        """Send STOPDT act to the RTU."""
+        self._exchange.rtuStopping()
+        if self._rtu is not None:
+            self.note("STOPDT sent to the RTU", self._rtu.peer)
+            self._rtu.stop()
+
+    def review(self) -> None:
+        """Say again whether the RTU is wanted, as the masters now are."""
+        if self._exchange.active:
+            self._life.wanted()
+        else:
+            self._life.unwanted()
+
+    def finished(self) -> None:
+        """The RTU has stopped, or has had time enough."""
+        self._unschedule("finish")
+        if self._done is not None:
+            done, self._done = self._done, None
+            done.callback(None)
+
+    # -- time -------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._exchange.wake(self._reactor.seconds())
+        self._alarm.set(self._exchange.deadline)
+
+    def _schedule(self, what: str, delay: float, call: Any) -> None:
+        """Call later, once, unless it is unscheduled; one call per name."""
+        self._unschedule(what)
+
+        def due() -> None:
+            self._later.pop(what, None)
+            call()
+
+        self._later[what] = self._reactor.callLater(delay, due)
+
+    def _unschedule(self, what: str) -> None:
+        call = self._later.pop(what, None)
+        if call is not None:
+            call.cancel()

@@ -1,0 +1,183 @@
+"""The ordered log of what a group's RTU sent, and each master's place in it.
+
+What is for all masters stands once in the `Ledger`, at an ever-growing position. Each started
+master has a `Reader`: its place in the ledger and a *lane* for what is for this master alone,
+merged with the ledger in the order in which the RTU sent it.
+
+An entry is *settled* when a master has acknowledged it. A new reader begins at the first entry
+that is not settled, so whichever master dies, a started one has or gets every unsettled entry,
+and *settled* is one number that only grows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+#: Octets that a kept frame costs beside its own: Python's bytes object and its place in a list.
+FRAME_OVERHEAD = 48
+#: The ledger looks for entries that nobody needs each time it has grown by this many at least.
+_TRIM_STEP = 256
+
+
+class Ledger:
+    """The shared log; positions count from 0 for the life of the group.
+
+    :ivar base: position of the first entry in memory.
+    :ivar end: position after the last entry.
+    :ivar settled: position of the first entry that no master has acknowledged.
+    :ivar octets: memory of all entries and lanes, `FRAME_OVERHEAD` included.
+    """
+
+    def __init__(self) -> None:
+        self.base = 0
+        self.end = 0
+        self.settled = 0
+        self.octets = 0
+        self._entries: list[bytes] = []
+        self._readers: list[Reader] = []
+        self._trimAt = _TRIM_STEP
+
+    def append(self, asdu: bytes) -> None:
+        """Add an entry at `end`."""
+        self._entries.append(asdu)
+        self.end += 1
+        self.octets += len(asdu) + FRAME_OVERHEAD
+        if len(self._entries) >= self._trimAt:
+            self.trim()
+
+    def slice(self, position: int, count: int) -> list[bytes]:
+        """At most `count` entries from a position on that is still in memory."""
+        first = position - self.base
+        return self._entries[first : first + count]
+
+    def settle(self, position: int) -> None:
+        """A master has acknowledged all entries before `position`."""
+        if position > self.settled:
+            self.settled = position
+
+    def trim(self) -> None:
+        """Let go of what is settled and behind every reader."""
+        needed = min([self.settled] + [reader.position for reader in self._readers])
+        count = needed - self.base
+        if count:
+            gone = self._entries[:count]
+            del self._entries[:count]
+            self.base = needed
+            self.octets -= sum(map(len, gone)) + FRAME_OVERHEAD * count
+        self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
+
+    def attach(self, reader: Reader) -> None:
+        """A master starts (perhaps again): its reader begins at the first unsettled entry.
+
+        What is in flight from an earlier start stays so, and settles when it is acknowledged.
+        """
+        reader.position = self.settled
+        reader.joined = self.end
+        self._readers.append(reader)
+
+    def detach(self, reader: Reader) -> None:
+        """A master takes nothing more; what it still acknowledges settles all the same."""
+        if reader in self._readers:
+            self._readers.remove(reader)
+            reader.clearLane()
+
+
+class Reader:
+    """A master's place in the ledger and its lane.
+
+    :ivar position: of the next entry to be sent; set by `Ledger.attach`.
+    :ivar joined: the ledger's end when the master started; set by `Ledger.attach`.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.position = 0
+        self.joined = 0
+        self._ledger = ledger
+        self._lane: deque[tuple[int, bytes]] = deque()
+        self._laneOctets = 0
+        # What was sent and is not acknowledged, as runs: frames sent up to and with the run, the
+        # ledger position after it, and whether its frames are ledger entries. At most k runs.
+        self._flight: deque[tuple[int, int, bool]] = deque()
+        self._sent = 0
+
+    @property
+    def laneLength(self) -> int:
+        """Frames in the lane."""
+        return len(self._lane)
+
+    @property
+    def inFlight(self) -> bool:
+        """Whether anything sent is unacknowledged."""
+        return bool(self._flight)
+
+    @property
+    def waiting(self) -> int:
+        """Frames not sent yet; what waited before the master started does not count."""
+        return self._ledger.end - max(self.position, self.joined) + len(self._lane)
+
+    @property
+    def waitingOctets(self) -> int:
+        """Memory that only this master's waiting frames need, as `Ledger.octets` counts it."""
+        start = max(self.position, self.joined)
+        entries = self._ledger.slice(start, self._ledger.end - start)
+        return sum(map(len, entries)) + FRAME_OVERHEAD * len(entries) + self._laneOctets
+
+    def add(self, asdu: bytes) -> None:
+        """Put a frame for this master alone behind all that the ledger holds now."""
+        self._put(self._ledger.end, asdu)
+
+    def addFirst(self, asdu: bytes) -> None:
+        """Put a frame before everything that waits (for the end of initialization)."""
+        self._put(self.position, asdu)
+
+    def _put(self, stamp: int, asdu: bytes) -> None:
+        self._lane.append((stamp, asdu))
+        octets = len(asdu) + FRAME_OVERHEAD
+        self._laneOctets += octets
+        self._ledger.octets += octets
+
+    def take(self, limit: int) -> list[bytes]:
+        """The next frames to send, at most `limit`, lane and ledger merged; they are in flight."""
+        ledger = self._ledger
+        lane = self._lane
+        frames: list[bytes] = []
+        while limit > 0:
+            shared = not (lane and lane[0][0] <= self.position)
+            if shared:
+                stop = lane[0][0] if lane else ledger.end
+                chunk = ledger.slice(self.position, min(limit, stop - self.position))
+                if not chunk:
+                    break
+                self.position += len(chunk)
+            else:
+                chunk = [self._popLane()]
+            frames += chunk
+            limit -= len(chunk)
+            self._sent += len(chunk)
+            self._flight.append((self._sent, self.position, shared))
+        return frames
+
+    def _popLane(self) -> bytes:
+        asdu = self._lane.popleft()[1]
+        octets = len(asdu) + FRAME_OVERHEAD
+        self._laneOctets -= octets
+        self._ledger.octets -= octets
+        return asdu
+
+    def acknowledged(self, count: int) -> None:
+        """The master has acknowledged the first `count` frames of its connection."""
+        flight = self._flight
+        reached = 0
+        while flight and flight[0][0] <= count:
+            reached = flight.popleft()[1]
+        if flight and flight[0][2]:
+            after, position, _ = flight[0]
+            # Part of a run; before its first frame this is no more than was reached already.
+            reached = max(reached, position - (after - count))
+        self._ledger.settle(reached)
+
+    def clearLane(self) -> None:
+        """Forget what waits for this master alone."""
+        self._lane.clear()
+        self._ledger.octets -= self._laneOctets
+        self._laneOctets = 0

@@ -1,0 +1,114 @@
+"""One master as its group sees it: its place in the ledger, and what it has asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.relay.ledger import Ledger, Reader
+
+#: Requests of one master that may wait, for the RTU or for their refusal to be taken; beyond it
+#: the acknowledgement of its requests is withheld, so that its k stops it.
+QUEUE_MAX = 64
+
+
+class Outlet(Protocol):
+    """One connection, as far as the traffic of a group needs it."""
+
+    peer: str
+    """The other end, for logs."""
+
+    @property
+    def window(self) -> int:
+        """How many ASDUs may be sent now; 0 unless data transfer is started."""
+
+    def send(self, asdus: Sequence[bytes]) -> None:
+        """Send ASDUs, at most `window`."""
+
+    def hold(self, held: bool) -> None:
+        """Withhold the acknowledgement of what is received, or give it again."""
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading from the connection."""
+
+    def close(self, cause: CloseCause, detail: str = "") -> None:
+        """Close the connection."""
+
+
+class Master:
+    """A master that is connected to the group.
+
+    :ivar outlet: its connection.
+    :ivar started: whether data transfer is started; only then anything is sent to it.
+    :ivar slot: its originator address towards the RTU, once it has asked for something.
+    :ivar queue: ASDUs for the RTU that wait, each with the time it came; bounded by the group.
+    """
+
+    def __init__(self, outlet: Outlet, ledger: Ledger) -> None:
+        self.outlet = outlet
+        self.started = False
+        self.slot: int | None = None
+        self.queue: deque[tuple[bytes, float]] = deque()
+        self.reader = Reader(ledger)
+        self._ledger = ledger
+        self._progress = 0.0
+        self._refusals = 0
+
+    @property
+    def peer(self) -> str:
+        """Its address and port, for logs."""
+        return self.outlet.peer
+
+    @property
+    def load(self) -> int:
+        """Its requests that wait for the RTU, and their refusals that wait for it."""
+        if not self.reader.laneLength:
+            self._refusals = 0
+        return len(self.queue) + self._refusals
+
+    def refuse(self, answer: bytes) -> None:
+        """Put the relay's own negative answer behind what waits."""
+        self._refusals += 1
+        self.reader.add(answer)
+
+    def throttle(self) -> None:
+        """Let its requests be acknowledged only while not too many of them wait."""
+        self.outlet.hold(self.load > QUEUE_MAX)
+
+    def start(self, greeting: bytes, now: float) -> None:
+        """Data transfer starts: first `greeting`, then all that is not settled, then what comes."""
+        self._ledger.attach(self.reader)
+        self.reader.addFirst(greeting)
+        self.started = True
+        self._progress = now
+
+    def stop(self) -> int:
+        """Nothing is sent any more; returns how many of its requests were given up."""
+        self.started = False
+        self._ledger.detach(self.reader)
+        dropped = len(self.queue)
+        self.queue.clear()
+        return dropped
+
+    def pump(self, now: float) -> None:
+        """Send what waits, as far as the window allows."""
+        window = self.outlet.window
+        if window > 0 and self.started:
+            reader = self.reader
+            idle = not reader.inFlight
+            frames = reader.take(window)
+            if frames:
+                if idle:
+                    self._progress = now
+                self.outlet.send(frames)
+
+    def acknowledged(self, count: int, now: float) -> None:
+        """The master acknowledged the first `count` frames of its connection."""
+        self._progress = now
+        self.reader.acknowledged(count)
+
+    def silence(self, now: float) -> float:
+        """Seconds since it last acknowledged anything while something is unacknowledged."""
+        return now - self._progress if self.reader.inFlight else 0.0

@@ -1,0 +1,438 @@
+"""What the masters have asked the RTU, and whose request an answer belongs to.
+
+The key of a request is its type, common address and object address; it finds the owner whether
+or not the RTU echoes the originator address. Where several requests share the key, what the RTU
+echoes (if it is known to echo), the qualifier and the value decide, and then the older one.
+
+A request that was not answered in time stays as a *tombstone* for a minute, so that a late
+answer finds its owner and not a stranger. Nothing is ever made up for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from typing import Generic, TypeVar
+
+from mm2ss.config.model import GroupOptions, OriginatorEcho
+from mm2ss.iec104.asdu import (
+    BROADCAST,
+    TYPES,
+    Cause,
+    TypeId,
+    isSelect,
+    objectAddress,
+    objectAddresses,
+)
+
+Owner = TypeVar("Owner")
+
+#: Seconds that an unanswered request is remembered after its deadline.
+TOMBSTONE = 60.0
+#: Seconds a read may take, a clock synchronisation (confirmed behind queued events), an
+#: interrogation without progress, a file transfer without progress.
+READ_TIME = 10.0
+CLOCK_TIME = 30.0
+INTERROGATION_TIME = 60.0
+FILE_TIME = 60.0
+#: Seconds for further stations to answer a broadcast when all that answered are done.
+BROADCAST_TIME = 5.0
+#: Requests remembered for one master; beyond it the oldest is forgotten.
+REQUESTS_MAX = 1000
+#: Answers in a row with the right originator address before an RTU is believed to echo it.
+ECHO_PROOF = 3
+
+_REFUSALS = frozenset((44, 45, 46, 47))
+_INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
+_FILE_TYPES = range(TypeId.F_FR_NA_1, TypeId.F_SG_NA_1 + 1)
+#: Types whose execution ends with a termination after the confirmation.
+_TERMINATING = frozenset((*range(45, 52), *range(58, 65), *_INTERROGATIONS))
+#: Octets at the end of the object that are a time, and never compared.
+_TIME_TAG = dict.fromkeys((*range(58, 65), TypeId.C_CS_NA_1, TypeId.C_TS_TA_1), 7)
+#: Types whose first object octet says what is asked: QOI, QCC, QRP, QPA.
+_QUALIFIED = frozenset((100, 101, 105, 113))
+
+
+class Phase(Enum):
+    """How far a request has come."""
+
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+
+
+class Request(Generic[Owner]):
+    """One request of a master.
+
+    :ivar owner: the master; opaque here.
+    :ivar originator: the originator address the master used (0-255), to be restored.
+    :ivar slot: the originator address under which it went to the RTU (0-255).
+    :ivar expired: it is a tombstone.
+    """
+
+    __slots__ = (
+        "cause",
+        "commonAddress",
+        "deadline",
+        "expired",
+        "objectAddress",
+        "originator",
+        "owner",
+        "phase",
+        "qualifier",
+        "select",
+        "slot",
+        "stations",
+        "typeId",
+        "value",
+    )
+
+    def __init__(self, owner: Owner, originator: int, slot: int, asdu: bytes) -> None:
+        self.owner = owner
+        self.originator = originator
+        self.slot = slot
+        self.typeId = asdu[0]
+        self.cause = asdu[2] & 0x3F
+        self.commonAddress = asdu[4] | asdu[5] << 8
+        self.objectAddress = objectAddress(asdu)
+        self.select = isSelect(asdu)
+        self.qualifier = _qualifier(asdu)
+        self.value = _value(asdu)
+        self.phase = Phase.SENT
+        self.expired = False
+        self.deadline = inf
+        self.stations: dict[int, bool] = {}
+        """For a broadcast: the stations that answered, and whether each is done."""
+
+    def fits(self, cause: int, asdu: bytes) -> bool:
+        """Whether an answer with this cause can belong to the request as far as it has come."""
+        if self.select != isSelect(asdu):
+            return False
+        sent = self.phase is Phase.SENT
+        if cause == Cause.ACTIVATION_CON:
+            return self.cause != Cause.DEACTIVATION and (sent or self._mayAnswerAgain)
+        if cause == Cause.DEACTIVATION_CON:
+            return self.cause == Cause.DEACTIVATION
+        if cause == Cause.ACTIVATION_TERM:
+            return self.cause != Cause.DEACTIVATION
+        if cause in _REFUSALS:
+            return sent or self._mayAnswerAgain
+        return True
+
+    @property
+    def _mayAnswerAgain(self) -> bool:
+        """Broadcasts are answered by many; a read's confirmations and private types by custom."""
+        return (
+            self.commonAddress == BROADCAST
+            or self.typeId == TypeId.C_RD_NA_1
+            or self.typeId not in TYPES
+        )
+
+
+class Echo:
+    """Whether the RTU returns the originator address of requests."""
+
+    def __init__(self, told: OriginatorEcho) -> None:
+        self._told = told
+        self._proofs = 0
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether a returned originator address can be relied on."""
+        if self._told is OriginatorEcho.AUTO:
+            return self._proofs >= ECHO_PROOF
+        return self._told is OriginatorEcho.YES
+
+    def learn(self, hit: bool) -> None:
+        """An unambiguous answer did, or did not, carry the originator address of its request."""
+        if hit:
+            self.hits += 1
+            self._proofs += 1
+        else:
+            self.misses += 1
+            self._proofs = 0
+
+
+class Requests(Generic[Owner]):
+    """All requests of one group that are open or remembered.
+
+    :param options: time-outs, and what is told of the RTU's echo.
+    :ivar ambiguous: answers that more than one request could have claimed.
+    :ivar deadline: when `wake` is to be called; inf = never.
+    """
+
+    def __init__(self, options: GroupOptions) -> None:
+        self._options = options
+        self._slots = options.originatorMode.kind == "slot"
+        echo = options.originatorEcho if self._slots else OriginatorEcho.NO
+        self.mirrorEcho = Echo(echo)
+        self.dataEcho = Echo(echo)
+        self.ambiguous = 0
+        self.deadline = inf
+        # type and object address -> common address -> requests, oldest first
+        self._index: dict[int, dict[int, dict[Request[Owner], None]]] = {}
+        self._byOwner: dict[Owner, dict[Request[Owner], None]] = {}
+        self._file: Request[Owner] | None = None
+        self._expiry: list[tuple[float, int, Request[Owner]]] = []
+        self._serial = count()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._byOwner.values()))
+
+    # -- questions --------------------------------------------------------------------------
+
+    def open(self, owner: Owner, originator: int, slot: int, asdu: bytes, now: float) -> None:
+        """Remember a request that goes to the RTU now."""
+        request = Request(owner, originator, slot, asdu)
+        if request.typeId in _FILE_TYPES and request.cause == Cause.FILE_TRANSFER:
+            request.deadline = now + FILE_TIME
+            self._file = request
+            return
+        own = self._byOwner.setdefault(owner, {})
+        if len(own) >= REQUESTS_MAX:
+            self._remove(next(iter(own)))
+            own = self._byOwner.setdefault(owner, {})
+        own[request] = None
+        point = request.typeId << 24 | request.objectAddress
+        stations = self._index.setdefault(point, {})
+        stations.setdefault(request.commonAddress, {})[request] = None
+        self._expire(request, now + self._patience(request))
+
+    def void(self) -> None:
+        """The RTU's connection is gone: no answer will come."""
+        self._index.clear()
+        self._byOwner.clear()
+        self._expiry.clear()
+        self._file = None
+        self.deadline = inf
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def answer(self, asdu: bytes, now: float) -> Request[Owner] | None:
+        """Whose request a mirror answers; the request is taken further, or ended, by it."""
+        if len(asdu) < 9:
+            return None
+        cause = asdu[2] & 0x3F
+        station = asdu[4] | asdu[5] << 8
+        found = [
+            request
+            for request in self._candidates(asdu[0], station, objectAddress(asdu))
+            if request.fits(cause, asdu)
+        ]
+        if cause == Cause.ACTIVATION_TERM:  # some RTUs never confirm, but who does comes first
+            found = [request for request in found if request.phase is Phase.CONFIRMED] or found
+        request = self._choose(found, asdu)
+        if request is not None:
+            self._advance(request, cause, bool(asdu[2] & 0x40), station, now)
+        return request
+
+    def reading(self, asdu: bytes, now: float) -> Request[Owner] | None:
+        """Whose read (C_RD_NA_1) data with cause 5 answers; ends the read."""
+        station = asdu[4] | asdu[5] << 8
+        for address in objectAddresses(asdu):
+            found = list(self._candidates(TypeId.C_RD_NA_1, station, address))
+            if found:
+                request = next((one for one in found if not one.expired), found[0])
+                self._learn(self.dataEcho, found, asdu[3])
+                self._bury(request, now)
+                return request
+        return None
+
+    def interrogations(self, asdu: bytes, now: float) -> list[Request[Owner]]:
+        """The running interrogations that data with a cause of 20-36 belongs to."""
+        cause = asdu[2] & 0x3F
+        station = asdu[4] | asdu[5] << 8
+        running = [
+            request
+            for request in self._candidates(TypeId.C_IC_NA_1, station, 0)
+            if not request.expired
+            and request.cause == Cause.ACTIVATION
+            and request.qualifier == cause
+        ]
+        for request in running:
+            request.deadline = now + INTERROGATION_TIME
+        self._learn(self.dataEcho, running, asdu[3])
+        return running
+
+    def directory(self, asdu: bytes) -> Request[Owner] | None:
+        """Who called the directory (F_SC_NA_1 with cause 5) that an F_DR_TA_1 answers."""
+        station = asdu[4] | asdu[5] << 8
+        address = objectAddress(asdu) if len(asdu) >= 9 else 0
+        for point in (address, 0):
+            for request in self._candidates(TypeId.F_SC_NA_1, station, point):
+                return request
+        return None
+
+    def fileSession(self, asdu: bytes, now: float) -> Request[Owner] | None:
+        """The request of the master that transfers the file of an ASDU of type 120-125."""
+        session = self._file
+        if session is None or session.deadline < now or len(asdu) < 9:
+            return None
+        station = asdu[4] | asdu[5] << 8
+        if (station, objectAddress(asdu)) != (session.commonAddress, session.objectAddress):
+            return None
+        session.deadline = now + FILE_TIME
+        return session
+
+    # -- time -------------------------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Turn what is overdue into tombstones, and forget old tombstones."""
+        expiry = self._expiry
+        while expiry and expiry[0][0] <= now:
+            request = heappop(expiry)[2]
+            if request not in self._byOwner.get(request.owner, ()):
+                continue
+            if request.deadline <= now:
+                if request.expired or _done(request):
+                    self._remove(request)
+                    continue
+                self._bury(request, now)
+            self._push(request)
+        self.deadline = expiry[0][0] if expiry else inf
+
+    # -- helpers ----------------------------------------------------------------------------
+
+    def _candidates(self, typeId: int, station: int, address: int) -> Iterator[Request[Owner]]:
+        """Requests with this key, oldest first per station; either side may be a broadcast."""
+        stations = self._index.get(typeId << 24 | address)
+        if not stations:
+            return
+        if station == BROADCAST:
+            for requests in stations.values():
+                yield from requests
+            return
+        yield from stations.get(station, ())
+        yield from stations.get(BROADCAST, ())
+
+    def _choose(self, found: list[Request[Owner]], asdu: bytes) -> Request[Owner] | None:
+        """The one request among those that fit."""
+        if not found:
+            return None
+        self._learn(self.mirrorEcho, found, asdu[3])
+        pool = [request for request in found if not request.expired]
+        if asdu[3] and self.mirrorEcho.known:
+            named = [request for request in pool or found if request.slot == asdu[3]]
+            return named[0] if named else _first(found, asdu[3])
+        pool = _prefer(pool or found, _qualifier(asdu), _value(asdu))
+        if len(pool) > 1:
+            self.ambiguous += 1
+        return pool[0]
+
+    def _learn(self, echo: Echo, found: list[Request[Owner]], originator: int) -> None:
+        if len(found) == 1 and self._slots and not found[0].expired:
+            echo.learn(originator == found[0].slot)
+
+    def _advance(
+        self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
+    ) -> None:
+        """Take a request further, by an answer to it."""
+        if request.expired:
+            return
+        if request.commonAddress == BROADCAST and station != BROADCAST:
+            self._advanceStation(request, cause, negative, station, now)
+        elif cause in _REFUSALS or cause == Cause.ACTIVATION_TERM:
+            self._remove(request)
+        elif cause == Cause.DEACTIVATION_CON:
+            self._remove(request)
+            if not negative:
+                self._removeDeactivated(request)
+        elif cause == Cause.ACTIVATION_CON:
+            self._confirm(request, negative, now)
+
+    def _confirm(self, request: Request[Owner], negative: bool, now: float) -> None:
+        if negative:
+            self._remove(request)
+        elif request.typeId in _TERMINATING and not request.select:
+            request.phase = Phase.CONFIRMED
+            interrogation = request.typeId in _INTERROGATIONS
+            self._expire(
+                request,
+                now + (INTERROGATION_TIME if interrogation else self._options.terminationTimeout),
+            )
+        elif request.typeId != TypeId.C_RD_NA_1 and request.typeId in TYPES:
+            self._remove(request)
+
+    def _advanceStation(
+        self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
+    ) -> None:
+        """One station's answer to a broadcast; it ends when all that answered are done."""
+        more = cause == Cause.ACTIVATION_CON and request.typeId in _TERMINATING and not negative
+        request.phase = Phase.CONFIRMED
+        request.stations[station] = not more
+        self._expire(request, now + (BROADCAST_TIME if _done(request) else INTERROGATION_TIME))
+
+    def _removeDeactivated(self, request: Request[Owner]) -> None:
+        """A deactivation was confirmed: what it deactivated will not be answered any more."""
+        for other in list(self._byOwner.get(request.owner, ())):
+            if (
+                other.typeId == request.typeId
+                and other.commonAddress == request.commonAddress
+                and other.objectAddress == request.objectAddress
+            ):
+                self._remove(other)
+
+    def _patience(self, request: Request[Owner]) -> float:
+        """Seconds until the first answer is overdue."""
+        if request.typeId == TypeId.C_CS_NA_1:
+            return CLOCK_TIME
+        if request.typeId == TypeId.C_RD_NA_1:
+            return READ_TIME
+        return self._options.confirmTimeout
+
+    def _bury(self, request: Request[Owner], now: float) -> None:
+        request.expired = True
+        self._expire(request, now + TOMBSTONE)
+
+    def _expire(self, request: Request[Owner], when: float) -> None:
+        earlier = when < request.deadline
+        request.deadline = when
+        if earlier:  # a later moment is found when the earlier one has come
+            self._push(request)
+
+    def _push(self, request: Request[Owner]) -> None:
+        heappush(self._expiry, (request.deadline, next(self._serial), request))
+        self.deadline = self._expiry[0][0]
+
+    def _remove(self, request: Request[Owner]) -> None:
+        own = self._byOwner[request.owner]
+        del own[request]
+        if not own:
+            del self._byOwner[request.owner]
+        point = request.typeId << 24 | request.objectAddress
+        stations = self._index[point]
+        del stations[request.commonAddress][request]
+        if not stations[request.commonAddress]:
+            del stations[request.commonAddress]
+            if not stations:
+                del self._index[point]
+
+
+def _done(request: Request[Owner]) -> bool:
+    """Whether every station that answered a broadcast has finished."""
+    return bool(request.stations) and all(request.stations.values())
+
+
+def _first(found: Iterable[Request[Owner]], slot: int) -> Request[Owner] | None:
+    return next((request for request in found if request.slot == slot), None)
+
+
+def _prefer(pool: list[Request[Owner]], qualifier: int, value: bytes) -> list[Request[Owner]]:
+    """Those with the same qualifier if there are any, and of them those with the same value."""
+    if len(pool) > 1:
+        pool = [request for request in pool if request.qualifier == qualifier] or pool
+        pool = [request for request in pool if request.value == value] or pool
+    return pool
+
+
+def _qualifier(asdu: bytes) -> int:
+    return asdu[9] if asdu[0] in _QUALIFIED and len(asdu) > 9 else 0
+
+
+def _value(asdu: bytes) -> bytes:
+    """The object without its time tag."""
+    return asdu[9 : len(asdu) - _TIME_TAG.get(asdu[0], 0)]

@@ -1,0 +1,197 @@
+"""The composition root: the command line, and the services that it makes.
+
+Here the parts meet: the configuration becomes one `GroupService` per row, beside them the event
+logs, all under the one service that twistd runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger, LogLevel
+from twisted.python import usage
+
+from mm2ss import __version__
+from mm2ss.config.check import exitStatus, report
+from mm2ss.config.load import Configuration, loadConfiguration
+from mm2ss.config.model import GroupConfig
+from mm2ss.config.problems import Problem, Severity
+from mm2ss.relay.group import GroupService
+from mm2ss.services.eventlog import EventLogService
+
+#: Environment variable with the port of the demo's masters.
+DEMO_PORT = "MM2SS_DEMO_PORT"
+
+
+class Options(usage.Options):
+    """The command line behind ``twistd mm2ss``."""
+
+    longdesc = """\
+        Many IEC 60870-5-104 masters share one RTU. Each row of the CSV file is a group: one RTU,
+        and a port for its masters. MIND WHERE -n STANDS: 'twistd -n mm2ss' MEANS FOREGROUND,
+        'twistd mm2ss -n' MEANS NO CONSOLE (and goes to the background)."""
+
+    optParameters = (
+        (
+            "ini",
+            "i",
+            "iec104mm2ss.csv",
+            "The groups: a CSV file. Relative paths count from where the command was started.",
+        ),
+        ("config", None, None, "The service file (YAML): what the CSV has no place for."),
+        (
+            "ntp_update_every_sec",
+            "t",
+            None,
+            "Seconds between two NTP updates; goes before the file's. NTP is not built yet.",
+            int,
+        ),
+    )
+    optFlags = (
+        ("nogui", "n", "No console. (It is not built yet: there is none.)"),
+        ("service", "c", "For the Windows service host only. (It is not built yet.)"),
+        (
+            "check",
+            None,
+            "Read everything, print what would run and every problem, touch no network, and exit"
+            " with status 0 if nothing is wrong.",
+        ),
+        ("demo", None, "Run with a built-in RTU and without any file."),
+    )
+    compData = usage.Completions(
+        optActions={
+            "ini": usage.CompleteFiles("*.csv", descr="groups"),
+            "config": usage.CompleteFiles("*.yaml", descr="service file"),
+        }
+    )
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self["ntp_server"] = []
+
+    def opt_ntp_server(self, server: str) -> None:
+        """An NTP server, tried after the file's; repeatable. NTP is not built yet."""
+        self["ntp_server"].append(server)
+
+    opt_s = opt_ntp_server
+
+    def postOptions(self) -> None:
+        """Do what needs no service: refuse what cannot be, and ``--check``."""
+        if self["service"]:
+            raise SystemExit("mm2ss: -c/--service is for the Windows service host, not for twistd")
+        interval = self["ntp_update_every_sec"]
+        if interval is not None and interval < 1:
+            raise usage.UsageError(f"-t/--ntp_update_every_sec is {interval}, not 1 or more")
+        if self["check"]:
+            configuration = self.load()
+            print(report(configuration), end="")
+            raise SystemExit(exitStatus(configuration))
+
+    def load(self) -> Configuration:
+        """Read both files; what is wrong stands in the result."""
+        return loadConfiguration(self["ini"], self["config"], os.getcwd())
+
+
+def makeService(options: Options) -> IService:
+    """Make what twistd runs; reads the files, opens nothing.
+
+    :raises SystemExit: with one clear line when there is nothing that can run.
+    """
+    from twisted.internet import reactor
+
+    # Every timer of the program is monotonic: Twisted's reactors schedule by the wall clock, and
+    # a clock that is stepped by an hour would freeze all timers or fire them at once.
+    setattr(reactor, "seconds", time.monotonic)  # noqa: B010  # mypy forbids to assign a method
+    return _demo(reactor) if options["demo"] else _relay(options, reactor)
+
+
+def _demo(reactor: Any) -> IService:
+    from mm2ss.simulator import demoGroups, demoRtu  # not loaded where RTUs are real
+
+    groups = demoGroups(int(os.environ.get(DEMO_PORT, "2404")))
+    service = RelayService(groups, (), reactor)
+    service.addBeside(demoRtu(reactor))
+    return service
+
+
+def _relay(options: Options, reactor: Any) -> IService:
+    configuration = options.load()
+    problems = configuration.problems
+    if not configuration.runnable:
+        *others, last = problems
+        for problem in others:
+            print(problem, file=sys.stderr)
+        raise SystemExit(f"mm2ss cannot run: {last}")
+    if problems:
+        print(f"mm2ss: {len(problems)} problems in the files; --check lists them", file=sys.stderr)
+    groups = configuration.groups
+    service = RelayService(groups, problems, reactor)
+    log = configuration.serviceFile.settings.log
+    logged = {group.id: group.name for group in groups if group.logEvents}
+    service.addBeside(
+        EventLogService(logged, str(log.directory), log.rotateSize, log.keep, reactor, time.time)
+    )
+    return service
+
+
+class PortsInUse(Exception):
+    """No group can listen: this process cannot do anything."""
+
+
+class RelayService(MultiService):
+    """All groups, and what stands beside them: that starts before them and stops after them.
+
+    :param groups: what is to run.
+    :param problems: what was wrong in the files; said in the log at the start.
+    :param reactor: connects, listens and keeps monotonic time.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, groups: Iterable[GroupConfig], problems: Sequence[Problem], reactor: Any
+    ) -> None:
+        MultiService.__init__(self)
+        self._problems = problems
+        self._beside = MultiService()
+        self._beside.setServiceParent(self)
+        self._groups = MultiService()
+        self._groups.setServiceParent(self)
+        for config in groups:
+            group: IService = GroupService(config, reactor)
+            group.setServiceParent(self._groups)
+
+    def addBeside(self, service: IService) -> None:
+        """Add a service that the groups need around them."""
+        service.setServiceParent(self._beside)
+
+    def privilegedStartService(self) -> None:
+        """Look whether the ports can be used, while a supervisor still hears of it.
+
+        :raises PortsInUse: when not a single one can be used.
+        """
+        problems = [group.portProblem() for group in self._groups]
+        if all(problems):
+            raise PortsInUse("; ".join(problems[:3]) + (" …" if len(problems) > 3 else ""))
+        MultiService.privilegedStartService(self)
+
+    def startService(self) -> None:
+        """Say what runs, then start it."""
+        count = len(list(self._groups))
+        self._log.info("mm2ss {version}: {count} groups", version=__version__, count=count)
+        for problem in self._problems:
+            level = LogLevel.error if problem.severity is Severity.ERROR else LogLevel.warn
+            self._log.emit(level, "{problem}", problem=problem)
+        MultiService.startService(self)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the groups, all at once, and what stands beside them when they are done."""
+        self.running = False
+        stop: Callable[[], Any] = self._groups.stopService
+        return maybeDeferred(stop).addBoth(lambda _: self._beside.stopService())
