@@ -7,42 +7,26 @@ command of a master through `masterReceived`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from math import inf
-from typing import Protocol
 
-from mm2ss.config.model import EndOfInitialization, GroupConfig, InterrogatedData
+from mm2ss.config.model import Address, EndOfInitialization, GroupConfig, InterrogatedData
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.iec104.asdu import (
-    HEADER_LENGTH,
-    Cause,
-    Verdict,
-    admitControl,
-    describe,
-    endOfInitialization,
-    mirror,
-    withOriginator,
-)
+from mm2ss.iec104.asdu import HEADER_LENGTH, describe, endOfInitialization, withOriginator
+from mm2ss.relay.audit import Audit
+from mm2ss.relay.commands import Commands
 from mm2ss.relay.ledger import Ledger
-from mm2ss.relay.master import QUEUE_MAX, Master, Outlet
-from mm2ss.relay.requests import Request, Requests
+from mm2ss.relay.master import Master, Note, Outlet
+from mm2ss.relay.rights import Rights
 from mm2ss.relay.routing import AUDIENCES, Audience
-from mm2ss.relay.slots import Slots
 
 #: Seconds without any acknowledgement after which a master counts as stalled, and for which the
 #: RTU may be held back for the sake of a slow one.
 STALL = 2.0
 #: A full ledger is full until it has come down to this part of its bound.
 RELIEF = 0.75
-#: Seconds between looks at what cannot be seen from a frame's arrival (stalls, stale requests).
+#: Seconds between looks at what cannot be seen from a frame's arrival.
 _LOOK = 0.25
-
-
-class Note(Protocol):
-    """Where the exchange tells what an operator wants to know."""
-
-    def __call__(self, text: str, peer: str = "-", warn: bool = False) -> None:
-        """One event: what happened, and with whom."""
 
 
 class Exchange:
@@ -50,18 +34,24 @@ class Exchange:
 
     :param config: the group's row and options.
     :param note: told of every event worth a line in the group's event log.
+    :param audit: told how each command ended.
+    :param wallTime: gives seconds since 1970.
     :ivar unmatched: answers of the RTU that belong to nobody's request.
     """
 
-    def __init__(self, config: GroupConfig, note: Note) -> None:
+    def __init__(
+        self,
+        config: GroupConfig,
+        note: Note,
+        audit: Audit,
+        wallTime: Callable[[], float],
+    ) -> None:
         self._config = config
         self._options = config.options
         self._note = note
-        self._ledger = Ledger()
-        self._requests: Requests[Master] = Requests(config.options)
-        self._slots = Slots()
+        self._ledger = Ledger(config.options.commandAgeMax)
+        self._commands = Commands(config, note, audit, wallTime)
         self._masters: list[Master] = []
-        self._turns: deque[Master] = deque()
         self._rtu: Outlet | None = None
         self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
         self._held = False
@@ -84,7 +74,7 @@ class Exchange:
     @property
     def deadline(self) -> float:
         """When `wake` must be called at the latest; inf = never."""
-        return min(self._requests.deadline, self._lookAt)
+        return min(self._commands.deadline, self._lookAt)
 
     # -- the RTU ----------------------------------------------------------------------------
 
@@ -93,7 +83,7 @@ class Exchange:
         self._rtu = outlet
         self._rtuSettled = False
         self._decideHold(now)
-        self._pumpRtu(now)
+        self._commands.rtuStarted(outlet, now)
 
     def rtuStopping(self) -> None:
         """Nothing may be sent to the RTU any more; what it sends is still taken."""
@@ -101,18 +91,17 @@ class Exchange:
             self._rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
         self._held = False
         self._rtu = None
+        self._commands.rtuStopping()
 
-    def rtuLost(self) -> None:
+    def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""
         self._rtu = None
         self._held = False
-        self._requests.void()
-        for master in self._masters:
-            master.queue.clear()
-        self._turns.clear()
+        self._commands.rtuLost(now)
 
     def rtuReceived(self, outlet: Outlet, asdus: list[bytes], now: float) -> None:
         """Give each ASDU to whom it is for."""
+        self._ledger.mark(now)
         append = self._ledger.append
         for asdu in asdus:
             if len(asdu) < HEADER_LENGTH:
@@ -127,55 +116,37 @@ class Exchange:
                 self._rtuSettled = True
         for master in self._masters:
             master.pump(now)
+        self._commands.pump(now)
         self._watch(outlet, now)
 
     def rtuAcknowledged(self, now: float) -> None:
         """The RTU acknowledged requests: there may be room for more."""
-        self._pumpRtu(now)
+        self._commands.pump(now)
 
     def _direct(self, audience: Audience, asdu: bytes, now: float) -> None:
         """Find whom an ASDU is for that is not simply for all."""
         if audience is Audience.INITIALIZED:
-            self._initialized(asdu, now)
-        elif audience is Audience.INTERROGATOR:
-            self._interrogated(asdu, now)
-        elif audience is not Audience.NOBODY:
-            request = self._requester(audience, asdu, now)
-            if request is not None:
-                self._answer(request, asdu)
-            elif audience in _ELSE_ALL:
-                self._ledger.append(withOriginator(asdu, 0))
-            else:
-                self._unmatched(asdu)
+            self._initialized(asdu)
+            return
+        if audience is Audience.INTERROGATOR:
+            parties = self._commands.interrogated(asdu, now)
+            if self._options.interrogatedData is InterrogatedData.ALL:
+                parties = None
+        elif audience is Audience.NOBODY:
+            parties = None
+        else:
+            parties = self._commands.answered(audience, asdu, now)
+        if parties is not None:
+            # To each that asked, with its own originator address; for one that is gone, to nobody.
+            for master, originator in parties:
+                if master.started:
+                    master.reader.add(withOriginator(asdu, originator))
+        elif audience in _ELSE_ALL:
+            self._ledger.append(withOriginator(asdu, 0))
         else:
             self._unmatched(asdu)
 
-    def _requester(self, audience: Audience, asdu: bytes, now: float) -> Request[Master] | None:
-        if audience is Audience.READER:
-            return self._requests.reading(asdu, now)
-        if audience is Audience.DIRECTORY:
-            return self._requests.directory(asdu)
-        request = self._requests.answer(asdu, now)
-        if request is None and audience in (Audience.FILE, Audience.FILE_OFFER):
-            return self._requests.fileSession(asdu, now)
-        return request
-
-    def _interrogated(self, asdu: bytes, now: float) -> None:
-        """Data of an interrogation: to all, or to those who interrogate."""
-        running = self._requests.interrogations(asdu, now)
-        if not running or self._options.interrogatedData is InterrogatedData.ALL:
-            self._ledger.append(withOriginator(asdu, 0))
-            return
-        for request in running:
-            self._answer(request, asdu)
-
-    def _answer(self, request: Request[Master], asdu: bytes) -> None:
-        """Give an answer to the master that asked, with its own originator address; if that
-        master is gone, to nobody."""
-        if request.owner.started:
-            request.owner.reader.add(withOriginator(asdu, request.originator))
-
-    def _initialized(self, asdu: bytes, now: float) -> None:
+    def _initialized(self, asdu: bytes) -> None:
         """End of initialization of the RTU: noted, and announced if so configured."""
         announce = self._options.endOfInitialization is EndOfInitialization.ANNOUNCE
         announce = announce and self._rtuSettled and len(asdu) > 9
@@ -195,9 +166,9 @@ class Exchange:
 
     # -- the masters ------------------------------------------------------------------------
 
-    def masterStarted(self, outlet: Outlet, now: float) -> Master:
+    def masterStarted(self, outlet: Outlet, address: Address, rights: Rights, now: float) -> Master:
         """A master has started data transfer on its connection for the first time."""
-        master = Master(outlet, self._ledger)
+        master = Master(outlet, address, rights, self._ledger)
         self._masters.append(master)
         self.masterResumed(master, now)
         return master
@@ -209,19 +180,16 @@ class Exchange:
 
     def masterStopping(self, master: Master, now: float) -> None:
         """A master sent STOPDT act: it counts as gone, but its acknowledgements still settle."""
-        dropped = master.stop()
-        if master in self._turns:
-            self._turns.remove(master)
-        if dropped:
-            self._note(f"{dropped} waiting requests not sent to the RTU", master.peer, warn=True)
+        master.stop()
+        self._commands.left(master, now)
         self._decideHold(now)
 
     def masterGone(self, master: Master, now: float) -> None:
         """A master's connection is gone."""
-        self.masterStopping(master, now)
+        if master.started:
+            self.masterStopping(master, now)
+        self._commands.gone(master, now)
         self._masters.remove(master)
-        if master.slot is not None:
-            self._slots.giveBack(master.slot, now)
 
     def masterAcknowledged(self, master: Master, count: int, now: float) -> None:
         """A master acknowledged the first `count` frames of its connection."""
@@ -232,89 +200,18 @@ class Exchange:
             self._decideHold(now)
 
     def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:
-        """Requests of a master: to the RTU in turn with the other masters', or refused here."""
-        for asdu in asdus:
-            admission = admitControl(asdu)
-            if admission.verdict is Verdict.CLOSE:
-                master.outlet.close(CloseCause.BAD_ASDU, admission.reason)
-                return
-            if admission.verdict is Verdict.REFUSE:
-                self._note(f"{describe(asdu)} refused: {admission.reason}", master.peer, warn=True)
-                self._refuse(master, asdu, admission.cause)
-                continue
-            if not master.queue:
-                self._turns.append(master)
-            master.queue.append((asdu, now))
-        self._pumpRtu(now)
-        master.pump(now)
-        if master.load > QUEUE_MAX + self._config.masters.k:
-            master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
-        elif master.queue:
-            self._lookAt = min(self._lookAt, now + _LOOK)
-        master.throttle()
-
-    def _refuse(self, master: Master, asdu: bytes, cause: int) -> None:
-        """Answer a request negatively, as a controlled station does that cannot serve it."""
-        master.refuse(mirror(asdu, cause, negative=True))
-
-    def _pumpRtu(self, now: float) -> None:
-        """Send waiting requests to the RTU: one of each master in turn, in one write."""
-        rtu = self._rtu
-        turns = self._turns
-        if rtu is None or not turns:
-            return
-        room = rtu.window
-        batch: list[bytes] = []
-        while turns and len(batch) < room:
-            master = turns.popleft()
-            asdu, since = master.queue.popleft()
-            if master.queue:
-                turns.append(master)
-            if now - since > self._options.commandAgeMax:
-                self._refuseStale(master, asdu, now)
-            else:
-                batch.append(self._register(master, asdu, now))
-            master.throttle()
-        if batch:
-            rtu.send(batch)
-
-    def _register(self, master: Master, asdu: bytes, now: float) -> bytes:
-        """Remember who asks, and write the originator address that the RTU is to see."""
-        mode = self._options.originatorMode
-        slot = asdu[3]
-        if mode.kind == "slot":
-            if master.slot is None:
-                master.slot = self._slots.take(now)
-            slot = master.slot
-        elif mode.kind == "fixed":
-            slot = mode.address
-        self._requests.open(master, asdu[3], slot, asdu, now)
-        return withOriginator(asdu, slot)
-
-    def _refuseStale(self, master: Master, asdu: bytes, now: float) -> None:
-        """A request that waited too long is refused: a late command is dangerous."""
-        self._note(f"{describe(asdu)} refused: it waited too long", master.peer, warn=True)
-        self._refuse(master, asdu, _REFUSAL_OF.get(asdu[2] & 0x3F, Cause.ACTIVATION_CON))
-        master.pump(now)
+        """Requests of a master."""
+        self._commands.received(master, self._masters, asdus, now)
 
     # -- time and bounds --------------------------------------------------------------------
 
     def wake(self, now: float) -> None:
-        """Act on what is overdue: unanswered and stale requests, stalled masters."""
-        self._requests.wake(now)
-        if now < self._lookAt:
-            return
-        self._lookAt = inf
-        for master in [master for master in self._turns if master.queue]:
-            while master.queue and now - master.queue[0][1] > self._options.commandAgeMax:
-                self._refuseStale(master, master.queue.popleft()[0], now)
-            master.throttle()
-            if not master.queue:
-                self._turns.remove(master)
-        if self._turns:
-            self._lookAt = now + _LOOK
-        if self._rtu is not None:
-            self._watch(self._rtu, now)
+        """Act on what is overdue: requests, and stalled masters."""
+        self._commands.wake(now)
+        if now >= self._lookAt:
+            self._lookAt = inf
+            if self._rtu is not None:
+                self._watch(self._rtu, now)
 
     def _watch(self, rtu: Outlet, now: float) -> None:
         """Keep the group's memory within its bounds."""
@@ -371,9 +268,11 @@ class Exchange:
         )
 
 
-_ELSE_ALL = frozenset((Audience.REQUESTER_OR_ALL, Audience.READER, Audience.FILE_OFFER))
-#: The cause of a negative answer, by the request's cause, where it is not ACTIVATION_CON.
-_REFUSAL_OF = {
-    int(Cause.DEACTIVATION): Cause.DEACTIVATION_CON,
-    int(Cause.FILE_TRANSFER): Cause.FILE_TRANSFER,
-}
+_ELSE_ALL = frozenset(
+    (
+        Audience.REQUESTER_OR_ALL,
+        Audience.READER,
+        Audience.FILE_OFFER,
+        Audience.INTERROGATOR,
+    )
+)

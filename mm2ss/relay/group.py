@@ -27,6 +27,7 @@ from mm2ss.iec104.link import (
 )
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 from mm2ss.relay.admission import plain
+from mm2ss.relay.audit import Audit
 from mm2ss.relay.endpoints import (
     PROVEN,
     Connector,
@@ -53,6 +54,8 @@ class GroupService(MultiService):
 
     :param config: the group's row and options.
     :param reactor: connects, listens and keeps (monotonic) time.
+    :param audit: told how each command ended.
+    :param wallTime: gives seconds since 1970.
     :param portProblem: tells why a port on some addresses cannot be used, or nothing.
     """
 
@@ -63,6 +66,8 @@ class GroupService(MultiService):
         config: GroupConfig,
         reactor: Any,
         portProblem: Callable[[list[str], int], str] = portProblem,
+        audit: Audit = lambda _entry: None,
+        wallTime: Callable[[], float] = lambda: 0.0,
     ) -> None:
         MultiService.__init__(self)
         self.name = f"group {config.id}"
@@ -70,7 +75,7 @@ class GroupService(MultiService):
         self._reactor = reactor
         self._portProblem = portProblem
         self._addresses = listenAddresses(config.options.listen)
-        self._exchange = Exchange(config, self.note)
+        self._exchange = Exchange(config, self.note, audit, wallTime)
         self._alarm = Alarm(reactor, self._wake)
         self._masters = MasterPort(
             config, self._exchange, self, reactor, self.note, self._alarm, self._addresses
@@ -175,7 +180,7 @@ class GroupService(MultiService):
         self._unschedule("proven")
         text = closeText(cause, detail)
         self.note(f"RTU disconnected: {text}", connection.peer, warn=True)
-        self._exchange.rtuLost()
+        self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:

@@ -12,6 +12,9 @@ and *settled* is one number that only grows.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol
 
 #: Octets that a kept frame costs beside its own: Python's bytes object and its place in a list.
 FRAME_OVERHEAD = 48
@@ -24,18 +27,28 @@ class Ledger:
 
     :ivar base: position of the first entry in memory.
     :ivar end: position after the last entry.
-    :ivar settled: position of the first entry that no master has acknowledged.
+    :ivar settled: position of the first entry that no (keeping) master has acknowledged.
+    :ivar secured: everything before this position is settled, or safe elsewhere.
     :ivar octets: memory of all entries and lanes, `FRAME_OVERHEAD` included.
+    :param age: seconds; see `horizon`.
+    :param held: entries to begin with, which are safe and not settled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, age: float = 10.0, held: Sequence[bytes] = ()) -> None:
+        self._age = age
+        self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
         self.base = 0
         self.end = 0
         self.settled = 0
         self.octets = 0
         self._entries: list[bytes] = []
-        self._readers: list[Reader] = []
+        self._holders: list[Holder] = []
         self._trimAt = _TRIM_STEP
+        self.secured = 0
+        self._heldOctets = 0  # of the entries that are secured and not settled
+        for asdu in held:
+            self.append(asdu)
+        self.secure(self.end)
 
     def append(self, asdu: bytes) -> None:
         """Add an entry at `end`."""
@@ -45,19 +58,52 @@ class Ledger:
         if len(self._entries) >= self._trimAt:
             self.trim()
 
+    def mark(self, now: float) -> None:
+        """What is appended from here on came now."""
+        if now - self._marks[-1][0] >= self._age / 16:
+            self._marks.append((now, self.end))
+            self.horizon(now)
+
+    def horizon(self, now: float) -> int:
+        """The position before which every entry is older than `age` seconds."""
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= now - self._age:
+            marks.popleft()
+        return marks[0][1]
+
     def slice(self, position: int, count: int) -> list[bytes]:
         """At most `count` entries from a position on that is still in memory."""
         first = position - self.base
         return self._entries[first : first + count]
 
+    @property
+    def pressing(self) -> int:
+        """Octets that are to be kept within the group's memory.
+
+        What is on disk in the journal is bounded there, and does not count.
+        """
+        return self.octets - self._heldOctets
+
     def settle(self, position: int) -> None:
         """A master has acknowledged all entries before `position`."""
         if position > self.settled:
+            if self.secured > self.settled:
+                self._heldOctets -= self._weigh(self.settled, min(position, self.secured))
             self.settled = position
+            self.secured = max(self.secured, position)
+
+    def secure(self, position: int) -> None:
+        """All entries before `position` are settled, on disk, or can be had again."""
+        if position > self.secured:
+            self._heldOctets += self._weigh(self.secured, position)
+            self.secured = position
+
+    def _weigh(self, start: int, end: int) -> int:
+        return sum(map(len, self.slice(start, end - start))) + FRAME_OVERHEAD * (end - start)
 
     def trim(self) -> None:
-        """Let go of what is settled and behind every reader."""
-        needed = min([self.settled] + [reader.position for reader in self._readers])
+        """Let go of what is settled and behind everybody who holds it."""
+        needed = min([self.settled] + [holder.position for holder in self._holders])
         count = needed - self.base
         if count:
             gone = self._entries[:count]
@@ -66,20 +112,40 @@ class Ledger:
             self.octets -= sum(map(len, gone)) + FRAME_OVERHEAD * count
         self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
 
-    def attach(self, reader: Reader) -> None:
+    def attach(self, reader: Reader, position: int | None = None) -> None:
         """A master starts (perhaps again): its reader begins at the first unsettled entry.
 
         What is in flight from an earlier start stays so, and settles when it is acknowledged.
+
+        :param position: where to begin instead, earlier and held by a `Holder` until now.
         """
-        reader.position = self.settled
+        reader.position = self.settled if position is None else min(position, self.settled)
+        reader.reached = max(reader.reached, reader.position)
         reader.joined = self.end
-        self._readers.append(reader)
+        self.hold(reader)
 
     def detach(self, reader: Reader) -> None:
         """A master takes nothing more; what it still acknowledges settles all the same."""
-        if reader in self._readers:
-            self._readers.remove(reader)
-            reader.clearLane()
+        self.letGo(reader)
+        reader.clearLane()
+
+    def hold(self, holder: Holder) -> None:
+        """Keep the entries from the holder's position on, as it moves."""
+        self._holders.append(holder)
+
+    def letGo(self, holder: Holder) -> None:
+        """Keep nothing for a holder any more."""
+        if holder in self._holders:
+            self._holders.remove(holder)
+
+
+class Holder(Protocol):
+    """Somebody who needs entries.
+
+    :ivar position: of the first entry that he needs.
+    """
+
+    position: int
 
 
 class Reader:
@@ -87,11 +153,16 @@ class Reader:
 
     :ivar position: of the next entry to be sent; set by `Ledger.attach`.
     :ivar joined: the ledger's end when the master started; set by `Ledger.attach`.
+    :ivar reached: everything before this position is acknowledged by the master, or was settled
+        when it started.
+    :param keeps: whether its acknowledgement settles.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, keeps: bool = True) -> None:
         self.position = 0
         self.joined = 0
+        self.reached = 0
+        self._keeps = keeps
         self._ledger = ledger
         self._lane: deque[tuple[int, bytes]] = deque()
         self._laneOctets = 0
@@ -167,14 +238,16 @@ class Reader:
     def acknowledged(self, count: int) -> None:
         """The master has acknowledged the first `count` frames of its connection."""
         flight = self._flight
-        reached = 0
+        reached = self.reached
         while flight and flight[0][0] <= count:
-            reached = flight.popleft()[1]
+            reached = max(reached, flight.popleft()[1])
         if flight and flight[0][2]:
             after, position, _ = flight[0]
             # Part of a run; before its first frame this is no more than was reached already.
             reached = max(reached, position - (after - count))
-        self._ledger.settle(reached)
+        self.reached = reached
+        if self._keeps:
+            self._ledger.settle(reached)
 
     def clearLane(self) -> None:
         """Forget what waits for this master alone."""

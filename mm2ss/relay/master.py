@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from mm2ss.config.model import Address
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.relay.ledger import Ledger, Reader
+from mm2ss.relay.rights import Rights
 
 #: Requests of one master that may wait, for the RTU or for their refusal to be taken; beyond it
 #: the acknowledgement of its requests is withheld, so that its k stops it.
@@ -37,20 +39,33 @@ class Outlet(Protocol):
         """Close the connection."""
 
 
+class Note(Protocol):
+    """Where the group's parts tell what an operator wants to know."""
+
+    def __call__(self, text: str, peer: str = "-", warn: bool = False) -> None:
+        """One event: what happened, and with whom."""
+
+
 class Master:
     """A master that is connected to the group.
 
     :ivar outlet: its connection.
+    :ivar address: where it connects from.
+    :ivar rights: what it may ask for.
     :ivar started: whether data transfer is started; only then anything is sent to it.
     :ivar slot: its originator address towards the RTU, once it has asked for something.
-    :ivar queue: ASDUs for the RTU that wait, each with the time it came; bounded by the group.
+    :ivar queue: requests that wait for their turn, each with the time it came.
+    :ivar inLine: its requests that wait until others of their kind are done.
     """
 
-    def __init__(self, outlet: Outlet, ledger: Ledger) -> None:
+    def __init__(self, outlet: Outlet, address: Address, rights: Rights, ledger: Ledger) -> None:
         self.outlet = outlet
+        self.address = address
+        self.rights = rights
         self.started = False
         self.slot: int | None = None
         self.queue: deque[tuple[bytes, float]] = deque()
+        self.inLine = 0
         self.reader = Reader(ledger)
         self._ledger = ledger
         self._progress = 0.0
@@ -63,10 +78,10 @@ class Master:
 
     @property
     def load(self) -> int:
-        """Its requests that wait for the RTU, and their refusals that wait for it."""
+        """Its requests that wait, and the relay's own answers to them that wait for it."""
         if not self.reader.laneLength:
             self._refusals = 0
-        return len(self.queue) + self._refusals
+        return len(self.queue) + self.inLine + self._refusals
 
     def refuse(self, answer: bytes) -> None:
         """Put the relay's own negative answer behind what waits."""
@@ -84,13 +99,10 @@ class Master:
         self.started = True
         self._progress = now
 
-    def stop(self) -> int:
-        """Nothing is sent any more; returns how many of its requests were given up."""
+    def stop(self) -> None:
+        """Nothing is sent any more."""
         self.started = False
         self._ledger.detach(self.reader)
-        dropped = len(self.queue)
-        self.queue.clear()
-        return dropped
 
     def pump(self, now: float) -> None:
         """Send what waits, as far as the window allows."""
@@ -108,6 +120,10 @@ class Master:
         """The master acknowledged the first `count` frames of its connection."""
         self._progress = now
         self.reader.acknowledged(count)
+
+    def isStale(self, now: float) -> bool:
+        """Whether data waits for it that is older than a command of its may be."""
+        return self.started and self.reader.position < self._ledger.horizon(now)
 
     def silence(self, now: float) -> float:
         """Seconds since it last acknowledged anything while something is unacknowledged."""

@@ -23,8 +23,9 @@ from mm2ss.iec104.link import (
 )
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol, addressText
 from mm2ss.relay.admission import Policy, Refuse, Replace, plain
-from mm2ss.relay.exchange import Exchange, Note
-from mm2ss.relay.master import Master
+from mm2ss.relay.exchange import Exchange
+from mm2ss.relay.master import Master, Note
+from mm2ss.relay.rights import rightsOf
 
 #: Frames without meaning that are noted per connection; the others are only counted.
 IGNORED_NOTES = 10
@@ -175,7 +176,10 @@ class MasterPort:
             text = "STARTDT: data transfer started, end of initialization sent"
             self._note(text, connection.peer)
             if session.master is None:
-                session.master = self._exchange.masterStarted(connection, now)
+                rights = rightsOf(self._config, session.address)
+                session.master = self._exchange.masterStarted(
+                    connection, session.address, rights, now
+                )
             else:
                 self._exchange.masterResumed(session.master, now)
         elif isinstance(event, StopRequested) and session.master is not None:

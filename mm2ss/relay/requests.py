@@ -10,7 +10,7 @@ answer finds its owner and not a stranger. Nothing is ever made up for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from heapq import heappop, heappush
 from itertools import count
@@ -23,21 +23,23 @@ from mm2ss.iec104.asdu import (
     TYPES,
     Cause,
     TypeId,
+    causeName,
     isSelect,
     objectAddress,
     objectAddresses,
 )
+from mm2ss.relay.audit import Outcome
+from mm2ss.relay.lines import Turn
 
 Owner = TypeVar("Owner")
 
 #: Seconds that an unanswered request is remembered after its deadline.
 TOMBSTONE = 60.0
 #: Seconds a read may take, a clock synchronisation (confirmed behind queued events), an
-#: interrogation without progress, a file transfer without progress.
+#: interrogation without progress.
 READ_TIME = 10.0
 CLOCK_TIME = 30.0
 INTERROGATION_TIME = 60.0
-FILE_TIME = 60.0
 #: Seconds for further stations to answer a broadcast when all that answered are done.
 BROADCAST_TIME = 5.0
 #: Requests remembered for one master; beyond it the oldest is forgotten.
@@ -45,9 +47,9 @@ REQUESTS_MAX = 1000
 #: Answers in a row with the right originator address before an RTU is believed to echo it.
 ECHO_PROOF = 3
 
+_TEST = 0x80
 _REFUSALS = frozenset((44, 45, 46, 47))
 _INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
-_FILE_TYPES = range(TypeId.F_FR_NA_1, TypeId.F_SG_NA_1 + 1)
 #: Types whose execution ends with a termination after the confirmation.
 _TERMINATING = frozenset((*range(45, 52), *range(58, 65), *_INTERROGATIONS))
 #: Octets at the end of the object that are a time, and never compared.
@@ -64,10 +66,10 @@ class Phase(Enum):
 
 
 class Request(Generic[Owner]):
-    """One request of a master.
+    """One request that went to the RTU.
 
-    :ivar owner: the master; opaque here.
-    :ivar originator: the originator address the master used (0-255), to be restored.
+    :ivar turn: the request as its masters sent it.
+    :ivar owner: the first master that asked; opaque here.
     :ivar slot: the originator address under which it went to the RTU (0-255).
     :ivar expired: it is a tombstone.
     """
@@ -78,33 +80,44 @@ class Request(Generic[Owner]):
         "deadline",
         "expired",
         "objectAddress",
-        "originator",
         "owner",
         "phase",
         "qualifier",
+        "refusedBy",
         "select",
         "slot",
         "stations",
+        "test",
+        "turn",
         "typeId",
         "value",
     )
 
-    def __init__(self, owner: Owner, originator: int, slot: int, asdu: bytes) -> None:
-        self.owner = owner
-        self.originator = originator
+    def __init__(self, turn: Turn[Owner], slot: int) -> None:
+        asdu = turn.asdu
+        self.turn = turn
+        self.owner = turn.parties[0][0]
         self.slot = slot
         self.typeId = asdu[0]
         self.cause = asdu[2] & 0x3F
         self.commonAddress = asdu[4] | asdu[5] << 8
         self.objectAddress = objectAddress(asdu)
         self.select = isSelect(asdu)
+        self.test = asdu[2] & _TEST
         self.qualifier = _qualifier(asdu)
         self.value = _value(asdu)
         self.phase = Phase.SENT
         self.expired = False
+        self.refusedBy = ""
+        """The cause of the RTU's refusal in words, if it refused."""
         self.deadline = inf
         self.stations: dict[int, bool] = {}
         """For a broadcast: the stations that answered, and whether each is done."""
+
+    @property
+    def parties(self) -> list[tuple[Owner, int]]:
+        """Who asked, each with the originator address he used (0-255), to be restored."""
+        return self.turn.parties
 
     def fits(self, cause: int, asdu: bytes) -> bool:
         """Whether an answer with this cause can belong to the request as far as it has come."""
@@ -161,12 +174,16 @@ class Requests(Generic[Owner]):
     """All requests of one group that are open or remembered.
 
     :param options: time-outs, and what is told of the RTU's echo.
+    :param ended: told once of each request how it ended (a tombstone has ended already).
     :ivar ambiguous: answers that more than one request could have claimed.
     :ivar deadline: when `wake` is to be called; inf = never.
     """
 
-    def __init__(self, options: GroupOptions) -> None:
+    def __init__(
+        self, options: GroupOptions, ended: Callable[[Request[Owner], Outcome], None]
+    ) -> None:
         self._options = options
+        self._ended = ended
         self._slots = options.originatorMode.kind == "slot"
         echo = options.originatorEcho if self._slots else OriginatorEcho.NO
         self.mirrorEcho = Echo(echo)
@@ -176,7 +193,6 @@ class Requests(Generic[Owner]):
         # type and object address -> common address -> requests, oldest first
         self._index: dict[int, dict[int, dict[Request[Owner], None]]] = {}
         self._byOwner: dict[Owner, dict[Request[Owner], None]] = {}
-        self._file: Request[Owner] | None = None
         self._expiry: list[tuple[float, int, Request[Owner]]] = []
         self._serial = count()
 
@@ -185,29 +201,26 @@ class Requests(Generic[Owner]):
 
     # -- questions --------------------------------------------------------------------------
 
-    def open(self, owner: Owner, originator: int, slot: int, asdu: bytes, now: float) -> None:
+    def open(self, turn: Turn[Owner], slot: int, now: float) -> Request[Owner]:
         """Remember a request that goes to the RTU now."""
-        request = Request(owner, originator, slot, asdu)
-        if request.typeId in _FILE_TYPES and request.cause == Cause.FILE_TRANSFER:
-            request.deadline = now + FILE_TIME
-            self._file = request
-            return
-        own = self._byOwner.setdefault(owner, {})
+        request = Request(turn, slot)
+        own = self._byOwner.setdefault(request.owner, {})
         if len(own) >= REQUESTS_MAX:
-            self._remove(next(iter(own)))
-            own = self._byOwner.setdefault(owner, {})
+            self._remove(next(iter(own)), Outcome.TIMED_OUT)
+            own = self._byOwner.setdefault(request.owner, {})
         own[request] = None
         point = request.typeId << 24 | request.objectAddress
         stations = self._index.setdefault(point, {})
         stations.setdefault(request.commonAddress, {})[request] = None
         self._expire(request, now + self._patience(request))
+        return request
 
     def void(self) -> None:
         """The RTU's connection is gone: no answer will come."""
-        self._index.clear()
-        self._byOwner.clear()
+        for own in tuple(self._byOwner.values()):
+            for request in tuple(own):
+                self._remove(request, Outcome.CONNECTION_LOST)
         self._expiry.clear()
-        self._file = None
         self.deadline = inf
 
     # -- answers ----------------------------------------------------------------------------
@@ -238,7 +251,7 @@ class Requests(Generic[Owner]):
             if found:
                 request = next((one for one in found if not one.expired), found[0])
                 self._learn(self.dataEcho, found, asdu[3])
-                self._bury(request, now)
+                self._bury(request, Outcome.CONFIRMED, now)
                 return request
         return None
 
@@ -267,17 +280,6 @@ class Requests(Generic[Owner]):
                 return request
         return None
 
-    def fileSession(self, asdu: bytes, now: float) -> Request[Owner] | None:
-        """The request of the master that transfers the file of an ASDU of type 120-125."""
-        session = self._file
-        if session is None or session.deadline < now or len(asdu) < 9:
-            return None
-        station = asdu[4] | asdu[5] << 8
-        if (station, objectAddress(asdu)) != (session.commonAddress, session.objectAddress):
-            return None
-        session.deadline = now + FILE_TIME
-        return session
-
     # -- time -------------------------------------------------------------------------------
 
     def wake(self, now: float) -> None:
@@ -289,9 +291,11 @@ class Requests(Generic[Owner]):
                 continue
             if request.deadline <= now:
                 if request.expired or _done(request):
-                    self._remove(request)
+                    self._remove(request, Outcome.TERMINATED)
                     continue
-                self._bury(request, now)
+                confirmed = request.phase is Phase.CONFIRMED
+                confirmed = confirmed and request.typeId not in _INTERROGATIONS
+                self._bury(request, Outcome.CONFIRMED if confirmed else Outcome.TIMED_OUT, now)
             self._push(request)
         self.deadline = expiry[0][0] if expiry else inf
 
@@ -318,7 +322,7 @@ class Requests(Generic[Owner]):
         if asdu[3] and self.mirrorEcho.known:
             named = [request for request in pool or found if request.slot == asdu[3]]
             return named[0] if named else _first(found, asdu[3])
-        pool = _prefer(pool or found, _qualifier(asdu), _value(asdu))
+        pool = _prefer(pool or found, asdu)
         if len(pool) > 1:
             self.ambiguous += 1
         return pool[0]
@@ -335,18 +339,21 @@ class Requests(Generic[Owner]):
             return
         if request.commonAddress == BROADCAST and station != BROADCAST:
             self._advanceStation(request, cause, negative, station, now)
-        elif cause in _REFUSALS or cause == Cause.ACTIVATION_TERM:
-            self._remove(request)
+        elif cause in _REFUSALS:
+            self._refused(request, cause)
+        elif cause == Cause.ACTIVATION_TERM:
+            self._remove(request, Outcome.TERMINATED)
+        elif cause == Cause.DEACTIVATION_CON and negative:
+            self._refused(request, cause)
         elif cause == Cause.DEACTIVATION_CON:
-            self._remove(request)
-            if not negative:
-                self._removeDeactivated(request)
+            self._remove(request, Outcome.CONFIRMED)
+            self._removeDeactivated(request)
         elif cause == Cause.ACTIVATION_CON:
             self._confirm(request, negative, now)
 
     def _confirm(self, request: Request[Owner], negative: bool, now: float) -> None:
         if negative:
-            self._remove(request)
+            self._refused(request, Cause.ACTIVATION_CON)
         elif request.typeId in _TERMINATING and not request.select:
             request.phase = Phase.CONFIRMED
             interrogation = request.typeId in _INTERROGATIONS
@@ -355,7 +362,11 @@ class Requests(Generic[Owner]):
                 now + (INTERROGATION_TIME if interrogation else self._options.terminationTimeout),
             )
         elif request.typeId != TypeId.C_RD_NA_1 and request.typeId in TYPES:
-            self._remove(request)
+            self._remove(request, Outcome.CONFIRMED)
+
+    def _refused(self, request: Request[Owner], cause: int) -> None:
+        request.refusedBy = f"{causeName(cause)}, negative"
+        self._remove(request, Outcome.REFUSED_BY_RTU)
 
     def _advanceStation(
         self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
@@ -374,7 +385,7 @@ class Requests(Generic[Owner]):
                 and other.commonAddress == request.commonAddress
                 and other.objectAddress == request.objectAddress
             ):
-                self._remove(other)
+                self._remove(other, Outcome.DEACTIVATED)
 
     def _patience(self, request: Request[Owner]) -> float:
         """Seconds until the first answer is overdue."""
@@ -384,8 +395,11 @@ class Requests(Generic[Owner]):
             return READ_TIME
         return self._options.confirmTimeout
 
-    def _bury(self, request: Request[Owner], now: float) -> None:
-        request.expired = True
+    def _bury(self, request: Request[Owner], outcome: Outcome, now: float) -> None:
+        """It is over, but a late answer is still to find its owner."""
+        if not request.expired:
+            request.expired = True
+            self._ended(request, outcome)
         self._expire(request, now + TOMBSTONE)
 
     def _expire(self, request: Request[Owner], when: float) -> None:
@@ -398,7 +412,7 @@ class Requests(Generic[Owner]):
         heappush(self._expiry, (request.deadline, next(self._serial), request))
         self.deadline = self._expiry[0][0]
 
-    def _remove(self, request: Request[Owner]) -> None:
+    def _remove(self, request: Request[Owner], outcome: Outcome) -> None:
         own = self._byOwner[request.owner]
         del own[request]
         if not own:
@@ -410,6 +424,8 @@ class Requests(Generic[Owner]):
             del stations[request.commonAddress]
             if not stations:
                 del self._index[point]
+        if not request.expired:
+            self._ended(request, outcome)
 
 
 def _done(request: Request[Owner]) -> bool:
@@ -421,11 +437,12 @@ def _first(found: Iterable[Request[Owner]], slot: int) -> Request[Owner] | None:
     return next((request for request in found if request.slot == slot), None)
 
 
-def _prefer(pool: list[Request[Owner]], qualifier: int, value: bytes) -> list[Request[Owner]]:
-    """Those with the same qualifier if there are any, and of them those with the same value."""
+def _prefer(pool: list[Request[Owner]], asdu: bytes) -> list[Request[Owner]]:
+    """Those with the same T bit, qualifier and value, in this order, where there are any."""
     if len(pool) > 1:
-        pool = [request for request in pool if request.qualifier == qualifier] or pool
-        pool = [request for request in pool if request.value == value] or pool
+        pool = [request for request in pool if request.test == asdu[2] & _TEST] or pool
+        pool = [request for request in pool if request.qualifier == _qualifier(asdu)] or pool
+        pool = [request for request in pool if request.value == _value(asdu)] or pool
     return pool
 
 

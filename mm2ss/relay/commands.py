@@ -1,0 +1,401 @@
+"""The way from a group's masters to the RTU: who may ask what, when, and whose the answers are.
+
+A request goes through, in this order: the form of its ASDU (`asdu.admitControl`), the master's
+rights and the site's policies (`policies`), the master's queue, the locks of its point (`locks`),
+the line of its like (`lines`), and then to the RTU under the master's slot. What is refused on
+the way is answered as a busy controlled station would; nothing is made up in the RTU's place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from math import inf
+
+from mm2ss.config.model import GroupConfig
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.asdu import Cause, TypeId, Verdict, admitControl, describe, isSelect, mirror
+from mm2ss.iec104.asdu import withOriginator as from_
+from mm2ss.relay.audit import Audit, Outcome, auditEntry
+from mm2ss.relay.files import FileSession, isFile
+from mm2ss.relay.lines import Lines, Turn
+from mm2ss.relay.locks import COMMANDS, Locks
+from mm2ss.relay.master import QUEUE_MAX, Master, Note, Outlet
+from mm2ss.relay.policies import Policies, refusalCause
+from mm2ss.relay.requests import Request, Requests
+from mm2ss.relay.routing import Audience
+from mm2ss.relay.slots import Slots
+
+#: Seconds a clock synchronisation may wait: its time is then wrong by as much.
+CLOCK_WAIT = 1.0
+#: Seconds between looks at what waits.
+LOOK = 0.25
+_INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
+#: What only looks (interrogation, read, tests), and the blocks of a file.
+_NOT_AUDITED = frozenset((100, 102, 104, 107, 121, 123, 124, 125))
+
+
+class Commands:
+    """The requests of one group.
+
+    :param config: the group's row and options.
+    :param note: told of every event worth a line in the group's event log.
+    :param audit: told how each command ended.
+    :param wallTime: gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        config: GroupConfig,
+        note: Note,
+        audit: Audit,
+        wallTime: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._options = config.options
+        self._note = note
+        self._audit = audit
+        self._policies = Policies(config.options, wallTime)
+        self._requests: Requests[Master] = Requests(config.options, self._ended)
+        self._slots = Slots()
+        self._locks: Locks[Master] = Locks(config.options.selectTimeout)
+        self._lines: Lines[Master] = Lines()
+        self._files: FileSession[Master] = FileSession()
+        self._rtu: Outlet | None = None
+        self._queued: deque[Master] = deque()  # masters with a queue, in turn
+        self._cleared: deque[Turn[Master]] = deque()  # those whose wait in line is over
+        self._reset: Request[Master] | None = None  # nothing else is sent while it runs
+        self._progress = dict.fromkeys(_INTERROGATIONS, 0.0)
+        self._lookAt = inf
+        self._now = 0.0
+
+    @property
+    def deadline(self) -> float:
+        """When `wake` must be called at the latest; inf = never."""
+        return min(self._requests.deadline, self._locks.deadline, self._lookAt)
+
+    # -- the RTU ----------------------------------------------------------------------------
+
+    def rtuStarted(self, outlet: Outlet, now: float) -> None:
+        """Requests may be sent to the RTU."""
+        self._rtu = outlet
+        self.pump(now)
+
+    def rtuStopping(self) -> None:
+        """Nothing may be sent to the RTU any more."""
+        self._rtu = None
+
+    def rtuLost(self, now: float) -> None:
+        """The RTU's connection is gone, and with it every request."""
+        self._now = now
+        self._rtu = None
+        for turn in (*self._cleared, *self._lines.waiting()):
+            self._unwait(turn)
+            self._report(turn, Outcome.CONNECTION_LOST)
+        self._cleared.clear()
+        self._lines.clear()
+        self._requests.void()
+        self._locks.clear()
+        self._files.clear()
+        self._reset = None
+
+    def answered(
+        self, audience: Audience, asdu: bytes, now: float
+    ) -> list[tuple[Master, int]] | None:
+        """Whom an answer of the RTU is for, each with the originator address he used.
+
+        :returns: None when it answers nobody's request.
+        """
+        self._now = now
+        if asdu[0] in _INTERROGATIONS:
+            self._progress[TypeId(asdu[0])] = now
+        if audience is Audience.READER:
+            request = self._requests.reading(asdu, now)
+        elif audience is Audience.DIRECTORY:
+            request = self._requests.directory(asdu)
+        else:
+            request = self._requests.answer(asdu, now)
+        if request is not None:
+            return request.parties
+        if audience in (Audience.FILE, Audience.FILE_OFFER):
+            party = self._files.answered(asdu, now)
+            return None if party is None else [party]
+        return None
+
+    def interrogated(self, asdu: bytes, now: float) -> list[tuple[Master, int]] | None:
+        """Whose interrogations data with a cause of 20-36 belongs to; None = nobody's."""
+        running = self._requests.interrogations(asdu, now)
+        if not running:
+            return None
+        self._progress[TypeId.C_IC_NA_1] = now
+        return [party for request in running for party in request.parties]
+
+    # -- the masters ------------------------------------------------------------------------
+
+    def received(
+        self, master: Master, masters: list[Master], asdus: Iterable[bytes], now: float
+    ) -> None:
+        """Requests of a master arrived.
+
+        :param masters: the group's masters in the order in which they started.
+        """
+        self._now = now
+        for asdu in asdus:
+            admission = admitControl(asdu)
+            if admission.verdict is Verdict.CLOSE:
+                master.outlet.close(CloseCause.BAD_ASDU, admission.reason)
+                return
+            turn = Turn(master, asdu, now)
+            reason = admission.reason or self._policies.refusal(master, masters, asdu)
+            if reason:
+                self._refuse(turn, reason, admission.cause)
+            elif asdu[0] == TypeId.C_CS_NA_1:
+                self._clock(turn, master)
+            else:
+                if not master.queue:
+                    self._queued.append(master)
+                master.queue.append((asdu, now))
+        self.pump(now)
+        if master.load > QUEUE_MAX + self._config.masters.k:
+            master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
+        self._look(now)
+
+    def left(self, master: Master, now: float) -> None:
+        """A master has stopped or is gone: its requests are given up, its selects deactivated."""
+        self._now = now
+        dropped = [Turn(master, asdu, since) for asdu, since in master.queue]
+        master.queue.clear()
+        if dropped:
+            self._queued.remove(master)
+        for turn in (*self._cleared, *self._lines.waiting()):
+            if self._drop(turn, master):
+                dropped.append(Turn(master, turn.asdu, turn.since))
+        self._lines.forget()
+        for turn in dropped:
+            self._report(turn, Outcome.MASTER_GONE)
+        if dropped:
+            text = f"{len(dropped)} waiting requests not sent to the RTU"
+            self._note(text, master.peer, warn=True)
+        endings = self._locks.abandon(master)
+        file = self._files.abandon(master, now)
+        for asdu in (*endings, file) if file else endings:
+            self._note(f"{describe(asdu)} sent to the RTU for a master that left", master.peer)
+            self._cleared.appendleft(Turn(master, asdu, now))
+        self.pump(now)
+
+    def gone(self, master: Master, now: float) -> None:
+        """A master's connection is gone; its slot rests."""
+        if master.slot is not None:
+            self._slots.giveBack(master.slot, now)
+
+    def _clock(self, turn: Turn[Master], master: Master) -> None:
+        """A clock synchronisation stands before all that waits: its time does not wait."""
+        text, warn = self._policies.clockNote(master, turn.asdu)
+        self._note(text, master.peer, warn=warn)
+        if self._enter(turn, master):
+            self._cleared.appendleft(turn)
+
+    # -- to the RTU -------------------------------------------------------------------------
+
+    def pump(self, now: float) -> None:
+        """Send what may be sent, as far as the RTU's window allows, in one write."""
+        self._now = now
+        rtu = self._rtu
+        if rtu is None or not (self._cleared or self._queued):
+            return
+        room = rtu.window
+        batch: list[bytes] = []
+        while len(batch) < room and self._reset is None:
+            turn = self._next(now)
+            if turn is None:
+                break
+            batch.append(self._register(turn, now))
+        if batch:
+            rtu.send(batch)
+
+    def _next(self, now: float) -> Turn[Master] | None:
+        """What is sent next: those whose wait is over, then one of each master in turn."""
+        while self._cleared:
+            turn = self._cleared.popleft()
+            if turn.parties:
+                return turn
+            self._leave(turn)
+        while self._queued:
+            master = self._queued.popleft()
+            asdu, since = master.queue.popleft()
+            if master.queue:
+                self._queued.append(master)
+            turn = Turn(master, asdu, since)
+            if self._mayRun(turn, master, now):
+                return turn
+            master.throttle()
+        return None
+
+    def _mayRun(self, turn: Turn[Master], master: Master, now: float) -> bool:
+        """Whether a request that comes from its master's queue goes to the RTU now.
+
+        If not, it was refused, answered, or waits in line.
+        """
+        asdu = turn.asdu
+        if now - turn.since > self._options.commandAgeMax:
+            self._refuse(turn, "it waited too long")
+        elif isFile(asdu):
+            if self._files.claim(master, asdu, now):
+                return True
+            self._refuse(turn, "another file transfer is running")
+        elif asdu[0] in COMMANDS:
+            if not isSelect(asdu) and master.isStale(now):
+                self._refuse(turn, "this master has not yet taken data that is older")
+            elif self._locks.claim(master, asdu, now):
+                return True
+            else:
+                self._refuse(turn, "the point is selected or commanded by another master")
+        elif asdu[0] == TypeId.C_IC_NA_1 and asdu[2] & 0x3F == Cause.DEACTIVATION:
+            if not self._detach(turn, master):
+                return True
+        else:
+            return self._enter(turn, master)
+        return False
+
+    def _detach(self, turn: Turn[Master], master: Master) -> bool:
+        """Take a master out of an interrogation that waits, or that others share.
+
+        It is told so as by a controlled station; the RTU and the others notice nothing.
+        """
+        for other in self._lines.turns(TypeId.C_IC_NA_1):
+            if other.asdu[4:] != turn.asdu[4:] or master not in other.owners:
+                continue
+            waits = self._lines.isWaiting(other)
+            if waits or len(other.parties) > 1:
+                self._drop(other, master)
+                self._lines.forget()
+                master.reader.add(mirror(turn.asdu, Cause.DEACTIVATION_CON))
+                master.pump(self._now)
+                return True
+        return False
+
+    def _drop(self, turn: Turn[Master], master: Master) -> bool:
+        """Take a master out of a request; returns whether it was in."""
+        if not turn.drop(master):
+            return False
+        if turn.waited:
+            master.inLine -= 1
+        return True
+
+    def _enter(self, turn: Turn[Master], master: Master) -> bool:
+        """Whether a request may run now; if not, it waits in line."""
+        if self._lines.enter(turn):
+            return True
+        master.inLine += 1
+        return False
+
+    def _register(self, turn: Turn[Master], now: float) -> bytes:
+        """Remember who asks; returns the request with the originator address for the RTU."""
+        master, originator = turn.parties[0]
+        mode = self._options.originatorMode
+        slot = originator
+        if mode.kind == "slot":
+            if master.slot is None:
+                master.slot = self._slots.take(now)
+            slot = master.slot
+        elif mode.kind == "fixed":
+            slot = mode.address
+        if isFile(turn.asdu):
+            self._report(turn, Outcome.FORWARDED)
+        else:
+            request = self._requests.open(turn, slot, now)
+            if turn.asdu[0] == TypeId.C_RP_NA_1:
+                self._reset = request
+        self._unwait(turn)
+        master.throttle()
+        return from_(turn.asdu, slot)
+
+    # -- how it ends ------------------------------------------------------------------------
+
+    def _ended(self, request: Request[Master], outcome: Outcome) -> None:
+        """A request is answered, or has been given up: what waited for it may go on."""
+        turn = request.turn
+        self._report(turn, outcome, request.refusedBy)
+        if request is self._reset:
+            self._reset = None
+        if turn.asdu[0] in COMMANDS:
+            positive = outcome in (Outcome.CONFIRMED, Outcome.TERMINATED)
+            answered = positive or outcome is Outcome.REFUSED_BY_RTU
+            self._locks.ended(request.owner, turn.asdu, positive, answered)
+        self._leave(turn)
+
+    def _leave(self, turn: Turn[Master]) -> None:
+        self._cleared.extend(self._lines.leave(turn))
+
+    def _refuse(self, turn: Turn[Master], reason: str, cause: int = 0) -> None:
+        """Answer a request negatively, as a controlled station does that cannot serve it."""
+        answer = mirror(turn.asdu, cause or refusalCause(turn.asdu), negative=True)
+        for master, originator in turn.parties:
+            self._note(f"{describe(turn.asdu)} refused: {reason}", master.peer, warn=True)
+            master.refuse(from_(answer, originator))
+            master.pump(self._now)
+        self._unwait(turn)
+        self._report(turn, Outcome.REFUSED_BY_RELAY, reason)
+
+    def _report(self, turn: Turn[Master], outcome: Outcome, reason: str = "") -> None:
+        """Tell the audit trail how a command ended."""
+        if turn.asdu[0] in _NOT_AUDITED:
+            return
+        for master, originator in turn.parties:
+            asdu = from_(turn.asdu, originator)
+            duration = self._now - turn.since
+            group, system = self._config.id, self._config.name
+            self._audit(auditEntry(group, system, master.peer, asdu, outcome, reason, duration))
+
+    def _unwait(self, turn: Turn[Master]) -> None:
+        """A request waits in line no more: its masters may send others."""
+        if turn.waited:
+            turn.waited = False
+            for master, _ in turn.parties:
+                master.inLine -= 1
+                master.throttle()
+
+    # -- time -------------------------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Act on what is overdue: unanswered requests, selects, and what waits too long."""
+        self._now = now
+        self._requests.wake(now)
+        self._locks.purge(now)
+        if now >= self._lookAt:
+            for turn in [turn for turn in self._lines.waiting() if self._overdue(turn, now)]:
+                self._lines.remove(turn)
+                self._refuse(turn, "it waited too long")
+            self._refuseStale(now)
+            self._look(now)
+        self.pump(now)
+
+    def _refuseStale(self, now: float) -> None:
+        """Refuse what waits too long for the RTU's window: a late command is dangerous."""
+        stale = [turn for turn in self._cleared if self._overdue(turn, now)]
+        for turn in stale:
+            self._cleared.remove(turn)
+            self._refuse(turn, "it waited too long")
+            self._leave(turn)
+        for master in tuple(self._queued):
+            while master.queue and now - master.queue[0][1] > self._options.commandAgeMax:
+                asdu, since = master.queue.popleft()
+                self._refuse(Turn(master, asdu, since), "it waited too long")
+            if not master.queue:
+                self._queued.remove(master)
+            master.throttle()
+
+    def _overdue(self, turn: Turn[Master], now: float) -> bool:
+        """Whether a request has waited in line for too long."""
+        typeId = turn.asdu[0]
+        if typeId == TypeId.C_CS_NA_1:
+            return now - turn.since > CLOCK_WAIT
+        if typeId in _INTERROGATIONS:
+            progress = max(turn.since, self._progress[TypeId(typeId)])
+            return now - progress > self._options.giWait
+        return now - turn.since > self._options.commandAgeMax
+
+    def _look(self, now: float) -> None:
+        """Look again soon while anything waits."""
+        waits = self._queued or self._cleared or any(True for _ in self._lines.waiting())
+        self._lookAt = now + LOOK if waits else inf
