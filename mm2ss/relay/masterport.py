@@ -12,6 +12,7 @@ from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
+    Drained,
     Ignored,
     Link,
     LinkEvent,
@@ -158,6 +159,9 @@ class MasterPort:
             master = session.master
             if isinstance(event, Acknowledged) and master is not None:
                 self._exchange.masterAcknowledged(master, event.count, now)
+            elif isinstance(event, Drained):
+                if master is not None:
+                    master.pump(now)
             elif isinstance(event, Received) and master is not None:
                 self._exchange.masterReceived(master, event.asdus, now)
             else:
