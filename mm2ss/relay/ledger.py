@@ -54,12 +54,15 @@ class Ledger:
         """A master has acknowledged all entries before `position`."""
         if position > self.settled:
             self.settled = position
+        entries = len(self._entries)
+        if position == self.end and entries >= _TRIM_STEP:  # he caught up; perhaps all have
+            self.trim(least=entries // 2)
 
-    def trim(self) -> None:
-        """Let go of what is settled and behind every reader."""
+    def trim(self, least: int = 1) -> None:
+        """Let go of what is settled and behind every reader, if it is so many entries."""
         needed = min([self.settled] + [reader.position for reader in self._readers])
         count = needed - self.base
-        if count:
+        if count >= least:
             gone = self._entries[:count]
             del self._entries[:count]
             self.base = needed

@@ -64,8 +64,7 @@ class Master:
     @property
     def load(self) -> int:
         """Its requests that wait for the RTU, and their refusals that wait for it."""
-        if not self.reader.laneLength:
-            self._refusals = 0
+        self._refusals = min(self._refusals, self.reader.laneLength)
         return len(self.queue) + self._refusals
 
     def refuse(self, answer: bytes) -> None:

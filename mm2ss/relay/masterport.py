@@ -155,7 +155,7 @@ class MasterPort:
         changed = False
         for event in events:
             if connection not in self._sessions:
-                return
+                break
             master = session.master
             if isinstance(event, Acknowledged) and master is not None:
                 self._exchange.masterAcknowledged(master, event.count, now)
