@@ -475,7 +475,8 @@ def test_T05_stopdtConMissing(state: State) -> None:
 def test_nothingHappensAfterClosed(role: Role) -> None:
     """A closed link returns no events, has no deadline, no window, and is not released."""
     station = Station.started(role)
-    station.feedI(3)
+    station.link.automatic = False
+    station.feedI(10)
     station.send(1)
     station.feed(b"\x00")
     assert station.closed is CloseCause.BAD_START
@@ -484,9 +485,9 @@ def test_nothingHappensAfterClosed(role: Role) -> None:
     assert link.state is State.CLOSED
     assert link.window == 0
     assert link.deadline == float("inf")
-    assert link.receive(encodeI(3, 1, asdu(3)) + STARTDT_ACT, 1.0) == []
+    assert link.receive(encodeI(10, 1, asdu(3)) + STARTDT_ACT, 1.0) == []
     assert link.wake(1000.0) == []
-    link.release(3, 1000.0)
+    link.release(10, 1000.0)
     assert link.takeOutput() == b""
     with pytest.raises(ValueError, match="window of 0"):
         link.send([asdu(0)], 1000.0)

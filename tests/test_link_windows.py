@@ -23,6 +23,7 @@ def test_N01_numbersWrapInBothDirections() -> None:
     wrapped = 0
     while any(station.link.sent < total for station in pair.stations):
         for station in pair.stations:
+            assert station.closed is None
             before = station.link.sent
             station.send(min(station.link.window, total - before))
             wrapped += before >> 15 != station.link.sent >> 15
@@ -30,7 +31,6 @@ def test_N01_numbersWrapInBothDirections() -> None:
     pair.run(10)
     assert wrapped == 4
     for station in pair.stations:
-        assert station.closed is None
         assert station.link.received == total
         assert station.received == asdus(total)
         assert station.link.outstanding == 0

@@ -10,7 +10,16 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause, encodeI, encodeS
-from mm2ss.iec104.link import Acknowledged, Link, LinkEvent, Received, Role, Started, State
+from mm2ss.iec104.link import (
+    Acknowledged,
+    Drained,
+    Link,
+    LinkEvent,
+    Received,
+    Role,
+    Started,
+    State,
+)
 from mm2ss.iec104.protocol import (
     CLOSE_TIME,
     UNREAD_MAX,
@@ -91,6 +100,16 @@ def test_connectionMade() -> None:
     assert bench.connection.peer == "192.0.2.1:49152"
     assert bench.transport.writes == []
     assert bench.transport.reading
+
+
+def test_aConnectionThatNeverSaysAnythingIsTested() -> None:
+    """The timer runs from the beginning: TESTFR act at t3, closed at t1 after it."""
+    bench = Bench()
+    bench.connect()
+    bench.clock.run(20)
+    assert bench.transport.frames() == ["TESTFR act"]
+    bench.clock.run(15)
+    bench.assertOver(CloseCause.T1_TESTFR)
 
 
 def test_theOwnerMayStartInLinkUp() -> None:
@@ -623,3 +642,40 @@ def test_refusedAndSilentHosts() -> None:
         *("ConnectionRefusedError", "TimeoutError")
     ]
     assert reactor.getDelayedCalls() == []
+
+
+def test_aFullWriteBufferClosesTheWindow() -> None:
+    """While the transport's buffer is full nothing is sent; when it has drained the owner hears."""
+    clock = VirtualClock()
+    owner = RecordingOwner()
+    wide = LinkParameters(k=32767, w=1)
+    connection = LinkProtocol(lambda now: Link(Role.CONTROLLED, wide, now), owner, clock)
+    transport = FakeTransport(clock)
+    transport.connect(connection)
+    transport.receive(STARTDT_ACT)
+    transport.stall()
+    while connection.window:
+        connection.send(asdus(500))
+    assert transport.buffered < 2 * transport.bufferSize
+    transport.stall(False)
+    assert owner.count(Drained) == 1
+    connection.send(asdus(1))
+    connection.close(CloseCause.SHUTDOWN)
+    clock.run(5)
+    assert clock.getDelayedCalls() == []
+
+
+def test_aLateTimerLetsTheSocketGoFirst() -> None:
+    """After a long pause of the process, what arrived meanwhile counts before time-outs do."""
+    clock = VirtualClock()
+    owner = RecordingOwner()
+    connection = LinkProtocol(lambda now: Link(Role.CONTROLLED, DEFAULTS, now), owner, clock)
+    transport = FakeTransport(clock)
+    transport.connect(connection)
+    transport.receive(STARTDT_ACT)
+    connection.send(asdus(1))
+    clock.callLater(16, transport.receive, encodeS(1))
+    clock.advance(20)  # the process did not run; reactors serve timers first, in their order
+    assert owner.downs == []
+    connection.close(CloseCause.SHUTDOWN)
+    clock.run(5)

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Union
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import (
@@ -92,6 +91,14 @@ class Ignored:
 
 
 @dataclass(frozen=True)
+class Drained:
+    """What the transport could not take at once is gone: there is room to send again.
+
+    A `Link` knows no transport; this comes from who has one.
+    """
+
+
+@dataclass(frozen=True)
 class Closed:
     """The connection is to be closed by this end, now."""
 
@@ -99,12 +106,13 @@ class Closed:
     detail: str
 
 
-LinkEvent = Union[Received, Acknowledged, Started, StopRequested, Stopped, Ignored, Closed]
+LinkEvent = Received | Acknowledged | Started | StopRequested | Stopped | Ignored | Drained | Closed
 
 _U_NAMES = {
     int(function): function.name.replace("_ACT", " act").replace("_CON", " con")
     for function in UFunction
 }
+DRAINED = Drained()
 _STARTED = Started()
 _STOP_REQUESTED = StopRequested()
 _STOPPED = Stopped()
@@ -314,7 +322,7 @@ class Link:
         """Act on each APDU; consecutive ASDUs become one event."""
         batch: list[bytes] | None = None
         for apdu in apdus:
-            first, second, asdu = apdu
+            first, _, asdu = apdu
             if not first & 1:
                 if not self._mayReceiveData():
                     raise self._error(CloseCause.DATA_WHILE_STOPPED, apdu)

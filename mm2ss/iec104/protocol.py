@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.iec104.link import Closed, Link, LinkEvent
+from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent
 
 #: Octets of replies (TESTFR con, S frames) that may wait for a peer that does not read. I frames
 #: are bounded by k; without this bound a peer that asks and never reads would fill the memory.
@@ -95,8 +95,11 @@ class LinkProtocol(Protocol):
 
     @property
     def window(self) -> int:
-        """How many ASDUs may be sent now."""
-        return self.link.window
+        """How many ASDUs may be sent now; 0 while the transport's write buffer is full.
+
+        So the buffer is bounded even for a peer that acknowledges what it has not read.
+        """
+        return 0 if self._congested else self.link.window
 
     def send(self, asdus: Sequence[bytes]) -> None:
         """Send ASDUs, at most `window`, with one write.
@@ -140,7 +143,12 @@ class LinkProtocol(Protocol):
             data = self.link.takeOutput()
             if data:
                 self._write(data)
-        self._goDown(cause, detail)
+        try:
+            self._goDown(cause, detail)
+        finally:
+            self._closeTransport(dead)
+
+    def _closeTransport(self, dead: bool) -> None:
         transport = self._tcp
         if dead:
             transport.abortConnection()
@@ -209,7 +217,7 @@ class LinkProtocol(Protocol):
             self._countUnread(replies)
 
     def _flush(self) -> int:
-        """Write what the link has to say (the octets are returned); see that it is woken in time."""
+        """Write what the link has to say, return how many octets; see that it is woken in time."""
         if self._down:
             return 0
         data = self.link.takeOutput()
@@ -229,9 +237,13 @@ class LinkProtocol(Protocol):
             self.close(CloseCause.TOO_SLOW, f"{self._unread} octets of replies not read")
 
     def _setCongested(self, congested: bool) -> None:
-        if congested != self._congested:  # a full transport says so at every write
-            self._congested = congested
-            self._unread = 0
+        if congested == self._congested:  # a full transport says so at every write
+            return
+        self._congested = congested
+        self._unread = 0
+        if not congested and not self._down:
+            self._owner.linkEvents(self, [DRAINED])
+            self._flush()
 
     def _wake(self) -> None:
         self._handle(self.link.wake(self._clock.seconds()))

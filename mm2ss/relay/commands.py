@@ -112,7 +112,7 @@ class Commands:
         if audience is Audience.READER:
             request = self._requests.reading(asdu, now)
         elif audience is Audience.DIRECTORY:
-            request = self._requests.directory(asdu)
+            request = self._requests.directory(asdu, now)
         else:
             request = self._requests.answer(asdu, now)
         if request is not None:
@@ -156,8 +156,10 @@ class Commands:
                     self._queued.append(master)
                 master.queue.append((asdu, now))
         self.pump(now)
-        if master.load > QUEUE_MAX + self._config.masters.k:
+        # A chunk that fills the queue is acknowledged already when that is seen; k more may come.
+        if master.load > QUEUE_MAX + 2 * self._config.masters.k:
             master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
+        master.throttle()
         self._look(now)
 
     def left(self, master: Master, now: float) -> None:
@@ -296,7 +298,7 @@ class Commands:
         slot = originator
         if mode.kind == "slot":
             if master.slot is None:
-                master.slot = self._slots.take(now)
+                master.slot = self._slots.take(now, self._requests.slots)
             slot = master.slot
         elif mode.kind == "fixed":
             slot = mode.address

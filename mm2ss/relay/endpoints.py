@@ -9,12 +9,13 @@ from ipaddress import ip_address
 from random import random
 from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
 )
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mm2ss.config.model import Address, Host
+from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 
 #: Seconds before the first new round of hosts, the longest, and by how much each is varied so
@@ -33,6 +35,8 @@ from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 JITTER = 0.2
+#: Longer than any t0 (1-255 s), which alone ends an attempt; Twisted's own bound would be 30 s.
+LONGEST_T0 = 300
 #: Seconds a connection must live (or data transfer start) before delays begin anew: an RTU that
 #: accepts and closes is left alone for longer and longer, too.
 PROVEN = 10.0
@@ -96,10 +100,10 @@ class RotatingEndpoint:
         self._next = (self._next + 1) % len(self._hosts)
         connecting: Deferred[IProtocol] = self._endpoint(host).connect(protocolFactory)
         # The bound holds for all of it: a name takes time to resolve and may have many addresses.
-        connecting.addTimeout(self._t0, self._reactor)
+        connecting.addTimeout(self._t0, self._reactor, _timedOut)
 
         def report(failure: Failure) -> Failure:
-            if not isinstance(failure.value, CancelledError):
+            if not isinstance(failure.value, (CancelledError, ConnectingCancelledError)):
                 self._failed(host, failure)
             return failure
 
@@ -109,10 +113,15 @@ class RotatingEndpoint:
         try:
             version = ip_address(host.host.partition("%")[0]).version
         except ValueError:
-            return HostnameEndpoint(self._reactor, host.host, host.port)
+            return HostnameEndpoint(self._reactor, host.host, host.port, timeout=LONGEST_T0)
         if version == 4:
-            return TCP4ClientEndpoint(self._reactor, host.host, host.port)
-        return TCP6ClientEndpoint(self._reactor, host.host, host.port)
+            return TCP4ClientEndpoint(self._reactor, host.host, host.port, timeout=LONGEST_T0)
+        return TCP6ClientEndpoint(self._reactor, host.host, host.port, timeout=LONGEST_T0)
+
+
+def _timedOut(_result: object, seconds: float) -> Failure:
+    """What an attempt that was ended by t0 fails with."""
+    return Failure(TimeoutError(f"{CloseCause.T0.value} ({seconds:g} s)"))
 
 
 class Connector:

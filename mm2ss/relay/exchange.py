@@ -25,6 +25,9 @@ from mm2ss.relay.routing import AUDIENCES, Audience
 STALL = 2.0
 #: A full ledger is full until it has come down to this part of its bound.
 RELIEF = 0.75
+#: At this part of its bound nothing is read from the RTU either: one with a large window sends on
+#: for long although nothing is acknowledged.
+EXCESS = 1.25
 #: Seconds between looks at what cannot be seen from a frame's arrival.
 _LOOK = 0.25
 
@@ -55,6 +58,8 @@ class Exchange:
         self._rtu: Outlet | None = None
         self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
         self._held = False
+        self._heldSince = inf
+        self._paused = False
         self._fullSince = inf
         self._lookAt = inf
         self.unmatched = 0
@@ -87,16 +92,20 @@ class Exchange:
 
     def rtuStopping(self) -> None:
         """Nothing may be sent to the RTU any more; what it sends is still taken."""
-        if self._rtu is not None and self._held:
-            self._rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
-        self._held = False
-        self._rtu = None
         self._commands.rtuStopping()
+        rtu, self._rtu = self._rtu, None
+        held, self._held = self._held, False
+        paused, self._paused = self._paused, False
+        if rtu is not None and held:
+            rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
+        if rtu is not None and paused:
+            rtu.pause(False)
 
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""
         self._rtu = None
-        self._held = False
+        self._held = self._paused = False
+        self._fullSince = inf
         self._commands.rtuLost(now)
 
     def rtuReceived(self, outlet: Outlet, asdus: list[bytes], now: float) -> None:
@@ -240,23 +249,37 @@ class Exchange:
             master.reader.laneLength > half and master.silence(now) < STALL
             for master in self._masters
         )
+        if held and not full and self._held and now - self._heldSince >= STALL:
+            held = False  # for once: others' events have waited long enough behind that lane
         if held != self._held and self._rtu is not None:
             self._held = held
+            self._heldSince = now
             self._rtu.hold(held)
+        paused = full and (self._paused or ledger.octets >= self._options.ledgerMax * EXCESS)
+        if paused != self._paused and self._rtu is not None:
+            self._paused = paused
+            self._rtu.pause(paused)
 
     def _relieve(self, rtu: Outlet, now: float) -> None:
         """The ledger has been full for too long: cut who is furthest behind, or stop reading."""
         if now - self._fullSince < STALL:
             return
-        furthest = max(
-            (master for master in self._masters if master.started),
-            key=lambda master: master.reader.waitingOctets,
-            default=None,
-        )
-        if furthest is not None and furthest.reader.waitingOctets:
+        waiting = {
+            master: master.reader.waitingOctets for master in self._masters if master.started
+        }
+        furthest = max(waiting, key=waiting.__getitem__, default=None)
+        if furthest is not None:
+            # Where it is full of what waited before they came, a cut would free nothing: they
+            # get their time, as long as they take it.
+            owed = sum(waiting.values()) >= self._options.ledgerMax * (1 - RELIEF)
+            if not owed and furthest.silence(now) < STALL:
+                return
             self._cut(furthest, now)
+            self._ledger.trim()
+            if self._ledger.octets < self._options.ledgerMax:
+                self._fullSince = inf  # that was enough
             self._decideHold(now)
-        elif furthest is None:
+        else:
             rtu.close(CloseCause.POLICY, "its frames fill the memory and no master takes them")
 
     def _cut(self, master: Master, now: float) -> None:

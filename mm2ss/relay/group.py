@@ -17,12 +17,14 @@ from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
+    Drained,
     Ignored,
     Link,
     LinkEvent,
     Received,
     Role,
     Started,
+    State,
     Stopped,
 )
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
@@ -104,9 +106,7 @@ class GroupService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop the RTU, then disconnect everybody; fires when nothing is left."""
-        for call in self._later.values():
-            call.cancel()
-        self._later.clear()
+        self._unscheduleAll()
         self._connector.stop()
         self._done = Deferred()
         self._schedule("finish", min(self.config.rtu.t1, FINISH_TIME), self.finished)
@@ -130,6 +130,7 @@ class GroupService(MultiService):
         if self._rtu is not None:
             pending.append(self._rtu.whenLost())
             self._rtu.close(CloseCause.SHUTDOWN)
+        self._unscheduleAll()  # also what the masters' leaving has scheduled
         self._alarm.cancel()
         unsettled = self._exchange.unsettled
         if unsettled:
@@ -192,7 +193,7 @@ class GroupService(MultiService):
                 return
             if isinstance(event, Received):
                 exchange.rtuReceived(connection, event.asdus, now)
-            elif isinstance(event, Acknowledged):
+            elif isinstance(event, (Acknowledged, Drained)):
                 exchange.rtuAcknowledged(now)
             elif isinstance(event, Started):
                 self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
@@ -242,7 +243,8 @@ class GroupService(MultiService):
 
     def startTransfer(self) -> None:
         """Send STARTDT act to the RTU."""
-        if self._rtu is not None:
+        # Not on a connection that is about to be closed for what came behind the confirmation.
+        if self._rtu is not None and self._rtu.link.state is State.STOPPED:
             self.note("STARTDT sent to the RTU", self._rtu.peer)
             self._rtu.start()
 
@@ -254,7 +256,7 @@ class GroupService(MultiService):
     def stopTransfer(self) -> None:
         """Send STOPDT act to the RTU."""
         self._exchange.rtuStopping()
-        if self._rtu is not None:
+        if self._rtu is not None and self._rtu.link.state is State.STARTED:
             self.note("STOPDT sent to the RTU", self._rtu.peer)
             self._rtu.stop()
 
@@ -287,6 +289,11 @@ class GroupService(MultiService):
             call()
 
         self._later[what] = self._reactor.callLater(delay, due)
+
+    def _unscheduleAll(self) -> None:
+        for call in self._later.values():
+            call.cancel()
+        self._later.clear()
 
     def _unschedule(self, what: str) -> None:
         call = self._later.pop(what, None)

@@ -91,6 +91,9 @@ class Ledger:
                 self._heldOctets -= self._weigh(self.settled, min(position, self.secured))
             self.settled = position
             self.secured = max(self.secured, position)
+        entries = len(self._entries)
+        if position == self.end and entries >= _TRIM_STEP:  # he caught up; perhaps all have
+            self.trim(least=entries // 2)
 
     def secure(self, position: int) -> None:
         """All entries before `position` are settled, on disk, or can be had again."""
@@ -101,11 +104,11 @@ class Ledger:
     def _weigh(self, start: int, end: int) -> int:
         return sum(map(len, self.slice(start, end - start))) + FRAME_OVERHEAD * (end - start)
 
-    def trim(self) -> None:
-        """Let go of what is settled and behind everybody who holds it."""
+    def trim(self, least: int = 1) -> None:
+        """Let go of what is settled and behind everybody who holds it, if it is so much."""
         needed = min([self.settled] + [holder.position for holder in self._holders])
         count = needed - self.base
-        if count:
+        if count >= least:
             gone = self._entries[:count]
             del self._entries[:count]
             self.base = needed

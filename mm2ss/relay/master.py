@@ -79,8 +79,7 @@ class Master:
     @property
     def load(self) -> int:
         """Its requests that wait, and the relay's own answers to them that wait for it."""
-        if not self.reader.laneLength:
-            self._refusals = 0
+        self._refusals = min(self._refusals, self.reader.laneLength)
         return len(self.queue) + self.inLine + self._refusals
 
     def refuse(self, answer: bytes) -> None:

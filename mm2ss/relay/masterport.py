@@ -12,6 +12,7 @@ from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
+    Drained,
     Ignored,
     Link,
     LinkEvent,
@@ -155,10 +156,13 @@ class MasterPort:
         changed = False
         for event in events:
             if connection not in self._sessions:
-                return
+                break
             master = session.master
             if isinstance(event, Acknowledged) and master is not None:
                 self._exchange.masterAcknowledged(master, event.count, now)
+            elif isinstance(event, Drained):
+                if master is not None:
+                    master.pump(now)
             elif isinstance(event, Received) and master is not None:
                 self._exchange.masterReceived(master, event.asdus, now)
             else:

@@ -10,9 +10,9 @@ answer finds its owner and not a stranger. Nothing is ever made up for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from typing import Generic, TypeVar
@@ -44,6 +44,8 @@ INTERROGATION_TIME = 60.0
 BROADCAST_TIME = 5.0
 #: Requests remembered for one master; beyond it the oldest is forgotten.
 REQUESTS_MAX = 1000
+#: Moments of expiry in memory, also of answered requests, before the latter are looked for.
+_SWEEP_STEP = 256
 #: Answers in a row with the right originator address before an RTU is believed to echo it.
 ECHO_PROOF = 3
 
@@ -121,17 +123,18 @@ class Request(Generic[Owner]):
 
     def fits(self, cause: int, asdu: bytes) -> bool:
         """Whether an answer with this cause can belong to the request as far as it has come."""
+        sent = self.phase is Phase.SENT
+        if cause in _REFUSALS:  # known by type and addresses alone
+            return sent or self._mayAnswerAgain
+        if cause == Cause.ACTIVATION_TERM:
+            # Only an execution is terminated, whatever S/E says: some RTUs mirror the select's.
+            return self.cause != Cause.DEACTIVATION and not self.select
         if self.select != isSelect(asdu):
             return False
-        sent = self.phase is Phase.SENT
         if cause == Cause.ACTIVATION_CON:
             return self.cause != Cause.DEACTIVATION and (sent or self._mayAnswerAgain)
         if cause == Cause.DEACTIVATION_CON:
             return self.cause == Cause.DEACTIVATION
-        if cause == Cause.ACTIVATION_TERM:
-            return self.cause != Cause.DEACTIVATION
-        if cause in _REFUSALS:
-            return sent or self._mayAnswerAgain
         return True
 
     @property
@@ -194,10 +197,16 @@ class Requests(Generic[Owner]):
         self._index: dict[int, dict[int, dict[Request[Owner], None]]] = {}
         self._byOwner: dict[Owner, dict[Request[Owner], None]] = {}
         self._expiry: list[tuple[float, int, Request[Owner]]] = []
+        self._sweepAt = _SWEEP_STEP
         self._serial = count()
 
     def __len__(self) -> int:
         return sum(map(len, self._byOwner.values()))
+
+    @property
+    def slots(self) -> set[int]:
+        """The slots under which something was asked that is still remembered."""
+        return {request.slot for own in self._byOwner.values() for request in own}
 
     # -- questions --------------------------------------------------------------------------
 
@@ -249,9 +258,9 @@ class Requests(Generic[Owner]):
         for address in objectAddresses(asdu):
             found = list(self._candidates(TypeId.C_RD_NA_1, station, address))
             if found:
-                request = next((one for one in found if not one.expired), found[0])
-                self._learn(self.dataEcho, found, asdu[3])
-                self._bury(request, Outcome.CONFIRMED, now)
+                request = self._pick(self.dataEcho, found, asdu)
+                if request is not None:
+                    self._bury(request, Outcome.CONFIRMED, now)
                 return request
         return None
 
@@ -271,12 +280,17 @@ class Requests(Generic[Owner]):
         self._learn(self.dataEcho, running, asdu[3])
         return running
 
-    def directory(self, asdu: bytes) -> Request[Owner] | None:
-        """Who called the directory (F_SC_NA_1 with cause 5) that an F_DR_TA_1 answers."""
+    def directory(self, asdu: bytes, now: float) -> Request[Owner] | None:
+        """Who called the directory (F_SC_NA_1 with cause 5) that an F_DR_TA_1 answers; its last
+        file ends the call."""
         station = asdu[4] | asdu[5] << 8
         address = objectAddress(asdu) if len(asdu) >= 9 else 0
         for point in (address, 0):
-            for request in self._candidates(TypeId.F_SC_NA_1, station, point):
+            found = list(self._candidates(TypeId.F_SC_NA_1, station, point))
+            if found:
+                request = self._pick(self.dataEcho, found, asdu)
+                if request is not None and _isLastFile(asdu):
+                    self._bury(request, Outcome.CONFIRMED, now)
                 return request
         return None
 
@@ -315,17 +329,23 @@ class Requests(Generic[Owner]):
 
     def _choose(self, found: list[Request[Owner]], asdu: bytes) -> Request[Owner] | None:
         """The one request among those that fit."""
-        if not found:
-            return None
-        self._learn(self.mirrorEcho, found, asdu[3])
-        pool = [request for request in found if not request.expired]
-        if asdu[3] and self.mirrorEcho.known:
-            named = [request for request in pool or found if request.slot == asdu[3]]
-            return named[0] if named else _first(found, asdu[3])
-        pool = _prefer(pool or found, asdu)
-        if len(pool) > 1:
+        return self._pick(self.mirrorEcho, found, asdu, alike=True)
+
+    def _pick(
+        self, echo: Echo, found: list[Request[Owner]], asdu: bytes, alike: bool = False
+    ) -> Request[Owner] | None:
+        """By the originator address where it is echoed; then by T bit, qualifier and value (of a
+        mirror, which is `alike`); then one that is no tombstone; then the oldest."""
+        known = echo.known  # an answer is judged by what was known of the RTU before it
+        self._learn(echo, found, asdu[3])
+        if asdu[3] and known:
+            found = [request for request in found if request.slot == asdu[3]]
+        if alike:
+            found = _prefer(found, asdu)
+        found = [request for request in found if not request.expired] or found
+        if len({request.owner for request in found}) > 1:
             self.ambiguous += 1
-        return pool[0]
+        return found[0] if found else None
 
     def _learn(self, echo: Echo, found: list[Request[Owner]], originator: int) -> None:
         if len(found) == 1 and self._slots and not found[0].expired:
@@ -409,8 +429,18 @@ class Requests(Generic[Owner]):
             self._push(request)
 
     def _push(self, request: Request[Owner]) -> None:
+        if len(self._expiry) >= self._sweepAt:
+            self._sweep()
         heappush(self._expiry, (request.deadline, next(self._serial), request))
         self.deadline = self._expiry[0][0]
+
+    def _sweep(self) -> None:
+        """Forget when requests that are answered would have been overdue."""
+        self._expiry = [
+            entry for entry in self._expiry if entry[2] in self._byOwner.get(entry[2].owner, ())
+        ]
+        heapify(self._expiry)
+        self._sweepAt = max(_SWEEP_STEP, 2 * len(self._expiry))
 
     def _remove(self, request: Request[Owner], outcome: Outcome) -> None:
         own = self._byOwner[request.owner]
@@ -433,8 +463,9 @@ def _done(request: Request[Owner]) -> bool:
     return bool(request.stations) and all(request.stations.values())
 
 
-def _first(found: Iterable[Request[Owner]], slot: int) -> Request[Owner] | None:
-    return next((request for request in found if request.slot == slot), None)
+def _isLastFile(asdu: bytes) -> bool:
+    """Whether a directory ends with this F_DR_TA_1 (bit LFD of its last object's SOF)."""
+    return len(asdu) >= 22 and bool(asdu[-8] & 0x20)
 
 
 def _prefer(pool: list[Request[Owner]], asdu: bytes) -> list[Request[Owner]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set
 from heapq import heapify, heappop, heappush
 
 #: Seconds before the number of a master that left is given to another: a late answer that
@@ -19,22 +20,28 @@ class Slots:
         heapify(self._free)
         self._resting: deque[tuple[float, int]] = deque()
 
-    def take(self, now: float) -> int:
+    def take(self, now: float, pending: Set[int] = frozenset()) -> int:
         """A slot (1-255) for a master.
 
-        When none is out of quarantine the one that has rested longest is taken.
+        When none is out of quarantine the one that has rested longest is taken, if possible one
+        that is not pending.
 
+        :param pending: slots under which something was asked that may still be answered.
         :raises ValueError: when all 255 are in use.
         """
-        resting = self._resting
-        while resting and resting[0][0] <= now:
-            heappush(self._free, resting.popleft()[1])
+        resting = deque(entry for entry in self._resting if entry[0] > now or entry[1] in pending)
+        for until, slot in self._resting:
+            if until <= now and slot not in pending:
+                heappush(self._free, slot)
+        self._resting = resting
         if self._free:
             return heappop(self._free)
         if not resting:
             raise ValueError("all 255 originator addresses are in use")
-        return resting.popleft()[1]
+        oldest = next((entry for entry in resting if entry[1] not in pending), resting[0])
+        resting.remove(oldest)
+        return oldest[1]
 
     def giveBack(self, slot: int, now: float) -> None:
-        """The master left; its slot rests for `QUARANTINE` seconds."""
+        """The master left; its slot rests for `QUARANTINE` seconds, and longer while pending."""
         self._resting.append((now + QUARANTINE, slot))
