@@ -8,93 +8,20 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
-from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    LogPublisher,
-    globalLogPublisher,
-)
-from zope.interface import implementer
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher, globalLogPublisher
 
+from mm2ss.config.service_settings import LogLevel as LowestLevel
 from mm2ss.services import eventlog
 from mm2ss.services.eventlog import EventLogService, fileName, oneLine
-from mm2ss.services.rotatingfile import openForAppending
+from tests.logfiles import NOON, FakeDisk, FakeFile, TwistdLog, twoHoursEast
 
-#: 2026-07-01 10:20:30.123456 UTC.
-NOON = 1782901230.123456
 STAMP = "2026-07-01 12:20:30.123456+02:00"
-
-
-class FakeDisk:
-    """Opens real files, of which at most so many octets can be written in all.
-
-    :ivar space: octets that still fit; a write takes what fits, and the next one fails.
-    :ivar most: the most files that were open at the same time.
-    """
-
-    def __init__(self) -> None:
-        self.space: float = float("inf")
-        self.open = 0
-        self.most = 0
-        self.opened: list[str] = []
-
-    def __call__(self, path: str) -> BinaryIO:
-        self.opened.append(path)
-        return cast(BinaryIO, FakeFile(self, openForAppending(path)))
-
-
-class FakeFile:
-    """A file on a :class:`FakeDisk`; it has what the event log uses of a file."""
-
-    def __init__(self, disk: FakeDisk, file: BinaryIO) -> None:
-        self.disk = disk
-        self.file = file
-        self.tell = file.tell
-        self.truncate = file.truncate
-
-    def write(self, data: bytes) -> int:
-        fitting = int(min(len(data), self.disk.space))
-        if data and not fitting:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.disk.space -= fitting
-        return self.file.write(data[:fitting])
-
-    def __enter__(self) -> FakeFile:
-        self.disk.open += 1
-        self.disk.most = max(self.disk.most, self.disk.open)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.disk.open -= 1
-        self.file.close()
-
-
-@implementer(ILogObserver)
-class TwistdLog:
-    """What of the event log service itself would stand in twistd's log."""
-
-    def __init__(self) -> None:
-        self.events: list[LogEvent] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if event.get("log_namespace", "").startswith("mm2ss.services."):
-            self.events.append(event)
-
-    def texts(self, level: LogLevel) -> list[str]:
-        return [
-            event["log_format"].format(**event)
-            for event in self.events
-            if event["log_level"] is level
-        ]
 
 
 class World:
@@ -107,6 +34,7 @@ class World:
         rotateAt: int = 0,
         keep: int = 3,
         directory: Path | None = None,
+        level: LowestLevel = LowestLevel.INFO,
     ) -> None:
         self.folder = directory or folder / "log"
         self.clock = Clock()
@@ -123,6 +51,7 @@ class World:
             lambda: self.wall,
             self.publisher,
             self.disk,
+            level,
         )
         self.service.startService()
 
@@ -149,16 +78,7 @@ class World:
 @pytest.fixture(autouse=True)
 def twistdLog(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwistdLog]:
     """Collect what twistd's log would show; local time is two hours ahead of UTC."""
-    if hasattr(time, "tzset"):
-        monkeypatch.setenv("TZ", "XXX-2")
-        time.tzset()
-    collected = TwistdLog()
-    globalLogPublisher.addObserver(collected)
-    yield collected
-    globalLogPublisher.removeObserver(collected)
-    if hasattr(time, "tzset"):
-        monkeypatch.undo()
-        time.tzset()
+    yield from twoHoursEast(monkeypatch)
 
 
 @pytest.fixture
@@ -187,6 +107,23 @@ def test_level_is_named_above_info(world: World) -> None:
         getattr(world.log, level)("text", group=1, peer="")
     world.flush()
     assert world.texts() == ["text", "warn: text", "error: text", "critical: text"]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "kept"),
+    [
+        (LowestLevel.INFO, ["text", "warn: text", "error: text", "critical: text"]),
+        (LowestLevel.WARN, ["warn: text", "error: text", "critical: text"]),
+        (LowestLevel.ERROR, ["error: text", "critical: text"]),
+    ],
+)
+def test_lowest_level(tmp_path: Path, lowest: LowestLevel, kept: list[str]) -> None:
+    """What is less important than the configured level is not written."""
+    world = World(tmp_path, {1: "RTU"}, level=lowest)
+    for level in ("debug", "info", "warn", "error", "critical"):
+        getattr(world.log, level)("text", group=1, peer="")
+    world.service.stopService()
+    assert world.texts() == kept
 
 
 @pytest.mark.parametrize("peer", ["", None])
@@ -412,6 +349,36 @@ def test_file_that_was_moved_away(world: World) -> None:
     world.say("two")
     world.flush()
     assert world.texts() == ["two"]
+
+
+def test_half_a_line_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """What a power cut left of a line is ended before the next one begins."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "1-RTU.log").write_text("one\ntw")
+    world = World(tmp_path, {1: "RTU"})
+    world.say("text")
+    world.flush()
+    one, half, text = world.read().splitlines()
+    assert (one, half, text[-4:]) == ("one", "tw", "text")
+    world.service.stopService()
+
+
+def test_half_a_line_that_cannot_be_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the disk fills within a line and refuses to shorten the file, the next begins anew."""
+
+    def refuse(file: FakeFile, size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(FakeFile, "truncate", refuse)
+    world.disk.space = 20
+    world.say("one")
+    world.flush()
+    assert len(world.read()) == 20
+    world.disk.space = float("inf")
+    world.retry()
+    assert [line[-3:] for line in world.read().splitlines()][1:] == ["one"]
 
 
 def test_full_disk(world: World, twistdLog: TwistdLog) -> None:

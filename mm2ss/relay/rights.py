@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 from mm2ss.config.model import Address, GroupConfig
 from mm2ss.iec104.asdu import typeName
-from mm2ss.relay.locks import COMMANDS
 
-#: Beside commands, what changes something at the RTU: clock synchronisation, reset, delay,
-#: parameters, and everything whose meaning is private.
-_CONTROL = frozenset((*COMMANDS, 103, 105, 106, *range(110, 114), *range(128, 256)))
+#: What only looks: interrogation, read, the test commands, acknowledging a file's parts, the
+#: query of a log. All else changes something at the RTU, or may, as all private types.
+_LOOKS = frozenset((100, 102, 104, 107, 124, 127))
 _COUNTERS = 101
 _FREEZE = 0xC0
-_SELECT_FILE = 122
-_DELETE = 4
-#: Parts of a file that is written to the RTU; acknowledgements (124) belong to reading, too.
-_FILE_WRITES = frozenset((120, 121, 123, 125))
+_CALL_FILE = 122
+#: Directory; select, call and deactivate a file and a section. Neither deleting nor private use.
+_FILE_LOOKS = frozenset((0, 1, 2, 3, 5, 6, 7))
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Rights:
         """Why a well-formed request is not allowed; empty when it is."""
         if asdu[0] in self.deniedTypes:
             return f"{typeName(asdu[0])} is denied in this group"
-        if not self.control and _controls(asdu):
+        if not self.control and controls(asdu):
             return "this master may not control"
         return ""
 
@@ -45,11 +43,11 @@ def rightsOf(config: GroupConfig, address: Address) -> Rights:
     return Rights(control, config.denyTypes)
 
 
-def _controls(asdu: bytes) -> bool:
-    """Whether a request does more than look."""
+def controls(asdu: bytes) -> bool:
+    """Whether a well-formed request does, or may do, more than look."""
     typeId = asdu[0]
     if typeId == _COUNTERS:
         return bool(asdu[9] & _FREEZE)
-    if typeId == _SELECT_FILE:
-        return asdu[12] & 0x0F == _DELETE
-    return typeId in _CONTROL or typeId in _FILE_WRITES
+    if typeId == _CALL_FILE:
+        return asdu[12] & 0x0F not in _FILE_LOOKS
+    return typeId not in _LOOKS

@@ -2,7 +2,7 @@
 
 A group's code logs with :class:`twisted.logger.Logger` events that carry ``group`` (its number)
 and ``peer`` (the station concerned, as text). The service here observes the publisher and writes
-those of level info and above; debug events are for twistd's own log only.
+those of level info and above (or a higher one); debug events are for twistd's own log only.
 
 Lines wait in memory for at most ``FLUSH_DELAY`` and are then appended with one open, write and
 close a file. So thousands of groups hold no file open, a burst of events costs one write, a file
@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
 
@@ -32,6 +31,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from mm2ss.config.service_settings import LogLevel as LowestLevel
+from mm2ss.services.backlog import Backlog
 from mm2ss.services.rotatingfile import Opener, RotatingFile, openForAppending
 
 #: Seconds that a line waits for others before its file is written.
@@ -50,8 +51,8 @@ MAX_TEXT = 4096
 #: Files that are named in twistd's log while the trouble lasts: a full disk concerns them all.
 MAX_NAMED = 10
 
-#: Levels that are written, and what stands before the text.
-_LEVELS = {
+#: Levels that can be written, and what stands before the text.
+_PREFIXES = {
     LogLevel.info: "",
     LogLevel.warn: "warn: ",
     LogLevel.error: "error: ",
@@ -74,22 +75,6 @@ def oneLine(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + " [cut]"
 
 
-@dataclass(eq=False)
-class _GroupLog:
-    """One group's file and the lines that are not in it yet.
-
-    :ivar octets: of the lines that wait.
-    :ivar lost: lines that were dropped after those that wait.
-    :ivar troubled: the last try to write the file failed.
-    """
-
-    file: RotatingFile
-    waiting: list[bytes] = field(default_factory=list)
-    octets: int = 0
-    lost: int = 0
-    troubled: bool = False
-
-
 @implementer(ILogObserver)
 class EventLogService(Service):
     """Writes the event logs from its start to its stop.
@@ -102,6 +87,7 @@ class EventLogService(Service):
     :param keep: renamed files that are kept.
     :param clock: where the writing is scheduled; may be monotonic.
     :param wallClock: seconds since the epoch, for the lines' time.
+    :param level: the least important events that are written.
     """
 
     _log = Logger()
@@ -116,22 +102,28 @@ class EventLogService(Service):
         wallClock: Callable[[], float],
         publisher: LogPublisher = globalLogPublisher,
         opener: Opener = openForAppending,
+        level: LowestLevel = LowestLevel.INFO,
     ) -> None:
         if not os.path.isabs(directory):
             raise ValueError(f"{directory!r} is not absolute: twistd changes its folder")
         self._logs = {
-            group: _GroupLog(
-                RotatingFile(os.path.join(directory, fileName(group, name)), rotateAt, keep, opener)
+            group: Backlog(
+                RotatingFile(
+                    os.path.join(directory, fileName(group, name)), rotateAt, keep, opener
+                ),
+                self._gap,
             )
             for group, name in groups.items()
         }
+        lowest = LogLevel.lookupByName(level.value)
+        self._prefixes = {each: text for each, text in _PREFIXES.items() if each >= lowest}
         self._directory = directory
         self._clock = clock
         self._wallClock = wallClock
         self._publisher = publisher
         # Insertion-ordered sets of logs: to be written soon, and to be tried again later.
-        self._due: dict[_GroupLog, None] = {}
-        self._troubled: dict[_GroupLog, None] = {}
+        self._due: dict[Backlog, None] = {}
+        self._troubled: dict[Backlog, None] = {}
         self._octets = 0
         self._flushing: IDelayedCall | None = None
         self._retrying: IDelayedCall | None = None
@@ -171,8 +163,8 @@ class EventLogService(Service):
         """Take an event of the publisher, whatever it is; never raises."""
         group = event.get("group")
         log = self._logs.get(group) if isinstance(group, int) else None
-        level = _LEVELS.get(event.get("log_level", LogLevel.info))
-        if log is None or level is None:
+        prefix = self._prefixes.get(event.get("log_level", LogLevel.info))
+        if log is None or prefix is None:
             return
         try:
             text = formatEvent(event)
@@ -181,7 +173,7 @@ class EventLogService(Service):
             peer = str(event.get("peer") or "")
         except Exception as error:
             text, peer = f"(an event that has no text: {type(error).__name__})", ""
-        self._add(log, self._line(peer, level + text))
+        self._add(log, self._line(peer, prefix + text))
 
     def _line(self, peer: str, text: str) -> bytes:
         """One line: local time with its distance from UTC, the peer without blanks, the text."""
@@ -190,17 +182,17 @@ class EventLogService(Service):
         peer = oneLine(peer).replace(" ", "_") or "-"
         return f"{stamp} {peer} {oneLine(text)}\n".encode()
 
-    def _add(self, log: _GroupLog, line: bytes) -> None:
-        """Let a line wait for its file to be written, or drop and count it."""
+    def _gap(self, count: int) -> bytes:
+        return self._line("", f"warn: {count} lines were lost here")
+
+    def _add(self, log: Backlog, line: bytes) -> None:
+        """Let a line wait for its file to be written soon; write at once what is too much."""
         isFull = (
             log.octets + len(line) > MAX_WAITING_GROUP or self._octets + len(line) > MAX_WAITING
         )
-        # What comes after a lost line is lost too, until the file says how many there were:
-        # the order in the file is the order of the events.
-        if log.lost or (log.troubled and isFull):
-            log.lost += 1
+        if not log.add(line, isFull):
             return
-        self._keep(log, line)
+        self._octets += len(line)
         if log.troubled:
             return
         self._due[log] = None
@@ -208,11 +200,6 @@ class EventLogService(Service):
             self._write(log)
         elif self._flushing is None:
             self._flushing = self._clock.callLater(FLUSH_DELAY, self._flush)
-
-    def _keep(self, log: _GroupLog, line: bytes) -> None:
-        log.waiting.append(line)
-        log.octets += len(line)
-        self._octets += len(line)
 
     def _flush(self) -> None:
         """Write the files that are due, so many in this turn, the others in the next ones."""
@@ -229,26 +216,21 @@ class EventLogService(Service):
         if self._flushing is None:
             self._flush()
 
-    def _write(self, log: _GroupLog) -> None:
+    def _write(self, log: Backlog) -> None:
         """Append to a file all that waits for it; what cannot be written goes on waiting."""
         self._due.pop(log, None)
+        octets = log.octets
         try:
             if log.troubled:
                 os.makedirs(self._directory, mode=0o750, exist_ok=True)
-            log.file.take(log.waiting)
-            if log.lost:
-                self._keep(log, self._line("", f"warn: {log.lost} lines were lost here"))
-                log.lost = 0
-                log.file.take(log.waiting)
+            log.write()
         except OSError as error:
             self._fail(log, error)
         else:
             self._succeed(log)
-        octets = sum(map(len, log.waiting))
-        self._octets += octets - log.octets
-        log.octets = octets
+        self._octets += log.octets - octets
 
-    def _fail(self, log: _GroupLog, error: OSError) -> None:
+    def _fail(self, log: Backlog, error: OSError) -> None:
         """Remember that a file cannot be written, and say so once."""
         if not log.troubled:
             log.troubled = True
@@ -267,7 +249,7 @@ class EventLogService(Service):
         if self._retrying is None:
             self._retrying = self._clock.callLater(RETRY_DELAY, self._retry)
 
-    def _succeed(self, log: _GroupLog) -> None:
+    def _succeed(self, log: Backlog) -> None:
         """Note that a file was written; say so when it was the last one in trouble."""
         if log.troubled:
             log.troubled = False
@@ -277,12 +259,7 @@ class EventLogService(Service):
 
     def _forgetUnwritten(self) -> None:
         """At stop: say how many lines never reached their files, and begin anew at a start."""
-        unwritten = 0
-        for log in self._troubled:
-            unwritten += len(log.waiting) + log.lost
-            log.waiting.clear()
-            log.octets = log.lost = 0
-            log.troubled = False
+        unwritten = sum(log.forget() for log in self._troubled)
         self._troubled.clear()
         self._octets = 0
         if unwritten:
