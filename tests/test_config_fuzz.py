@@ -96,6 +96,24 @@ def test_filterIsKept(cell: str, delimiter: str) -> None:
         assert bool(group.filter) == bool(cell.strip())
 
 
+@given(
+    CELLS | st.sampled_from(["none", "None ", "none;", ";", "10.1.1.1; ", "contrl"]),
+    CELLS | st.sampled_from(["45;46", "256", ";", "45;", "none"]),
+    CELLS | st.sampled_from(["none", ";", "10.1.1.1; "]),
+    st.sampled_from(",;\t"),
+)
+def test_rightsAreKept(control: str, types: str, keepers: str, delimiter: str) -> None:
+    """In a group that loads everyone may command, or settle, only if the cell is blank."""
+    head = delimiter.join(["id", *["x"] * 15, "control", "deny types", "keepers", "retain"])
+    cells = ['"' + cell.replace('"', '""') + '"' for cell in (control, types, keepers, types)]
+    row = delimiter.join(["7", "A", "2404", "1", *[""] * 10, "rtu:1", "", *cells])
+    for group in parseGroups(f"{head}\n{row}".encode(errors="replace"), "g.csv").groups:
+        assert (group.control is None) == (not control.strip())
+        assert bool(group.denyTypes) == bool(types.strip())
+        assert bool(group.keepers) == bool(keepers.strip())
+        assert 0 <= group.retain <= 604800
+
+
 YAML = st.recursive(
     st.sampled_from(
         ["1", "0", "true", "no", "''", "~", "slot", "10.0.0.1", "-", "<<", "*a", "&a x"]
@@ -107,6 +125,8 @@ YAML = st.recursive(
                 [
                     "defaults",
                     "groups",
+                    "hold_max",
+                    "frames",
                     "log",
                     "rtu",
                     "k",

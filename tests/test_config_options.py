@@ -8,7 +8,7 @@ import pytest
 
 from mm2ss.config.groups_csv import parseGroups
 from mm2ss.config.load import Configuration, configure, loadConfiguration
-from mm2ss.config.model import GroupOptions, InterrogatedData
+from mm2ss.config.model import GroupOptions, HoldMax, InterrogatedData
 from mm2ss.config.options import applyOptions
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.config.problems import Severity
@@ -55,6 +55,45 @@ def test_order() -> None:
     assert groups[1].masters == LinkParameters(k=9, w=6, t1=20, t3=30)
 
 
+def test_holdMax() -> None:
+    """Each of the two bounds comes from the nearest place that sets it."""
+    groups = configured(
+        "defaults: {hold_max: {frames: 500, octets: 70000}}\n"
+        "groups: {222: {hold_max: {frames: 600}}}\n"
+    ).groups
+    assert [group.options.holdMax for group in groups] == [
+        HoldMax(500, 70000),
+        HoldMax(600, 70000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "retained", "keys"),
+    [
+        ("defaults: {stop_delay: 1}", [60, 600], []),
+        ("defaults: {retain_max: 0}", [60, 600], []),
+        ("defaults: {retain_max: 600}", [60, 600], []),
+        ("defaults: {retain_max: 300}", [60, 300], ["defaults.retain_max"]),
+        (
+            "defaults: {retain_max: 30}\ngroups: {111: {retain_max: 0}, 222: {retain_max: 1.5}}",
+            [60, 1.5],
+            ["groups.222.retain_max"],
+        ),
+    ],
+)
+def test_retainMax(service: str, retained: list[float], keys: list[str]) -> None:
+    """What the row retains is cut down to retain_max, with a warning; 0 is no bound."""
+    head = ",".join(["id", *"x" * 15, "retain"])
+    first, second = ROWS.splitlines()[:2]
+    configuration = configured(service, f"{head}\n{first},60\n{second},600\n")
+    assert [group.retain for group in configuration.groups] == retained
+    warnings = [each for each in configuration.problems if each.file == "s.yaml"]
+    assert [(each.severity, each.column) for each in warnings] == [
+        (Severity.WARNING, key) for key in keys
+    ]
+    assert all("group 222: retain (600)" in each.reason for each in warnings)
+
+
 def test_null() -> None:
     """null for one group takes it back to its row."""
     groups = configured("defaults: {rtu: {k: 20}}\ngroups: {111: {rtu: {k: ~}}}\n").groups
@@ -67,8 +106,15 @@ def test_null() -> None:
         ("groups:\n 111:\n  rtu:\n   t2: 15\n", 4, "groups.111.rtu.t2", "t2 (15) is not shorter"),
         ("groups:\n 111:\n  rtu:\n   t1: 10\n", 4, "groups.111.rtu.t1", "t2 (10) is not shorter"),
         ("groups:\n 111:\n  masters:\n   w: 13\n", 4, "groups.111.masters.w", "w (13) is larger"),
-        ("groups:\n 111: {rtu: {k: 4}}\n", 2, "groups.111.rtu.k", "w (8) is larger than k (4)"),
-        ("defaults: {rtu: {k: 7}}\n", 1, "defaults.rtu.k", "group 111: w (8)"),
+        ("groups:\n 111: {masters: {k: 4}}\n", 2, "groups.111.masters.k", "w (8) is larger"),
+        ("groups:\n 111: {rtu: {k: 4, w: 5}}\n", 2, "groups.111.rtu.w", "w (5) is larger"),
+        ("groups:\n 111: {rtu: {w: 13}}\n", 2, "groups.111.rtu.w", "w (13) is larger than k (12)"),
+        (
+            "defaults: {rtu: {w: 5}}\ngroups: {111: {rtu: {k: 4}}}\n",
+            1,
+            "defaults.rtu.w",
+            "group 111: w (5) is larger than k (4)",
+        ),
         ("defaults: {masters: {k: 30}}\n", 1, "defaults.masters.k", "bufsize (20)"),
         (
             "defaults: {rtu: {t1: 9}}\ngroups: {222: {rtu: {t2: 5}}}\n",
@@ -88,6 +134,16 @@ def test_T11_optionsAreRefused(service: str, line: int, key: str, reason: str) -
     assert len(configuration.groups) == 1 and not configuration.runnable
 
 
+@pytest.mark.parametrize(("k", "w"), [(1, 1), (4, 4), (7, 7), (8, 8), (9, 8), (200, 8)])
+def test_smallWindowOfTheRtu(k: int, w: int) -> None:
+    """A k for the RTU's connection alone takes w down to it, without a complaint."""
+    for service in (f"k: {k}", f"k: {k}, w: ~"):
+        configuration = configured(f"groups: {{111: {{rtu: {{{service}}}}}}}")
+        assert [each for each in configuration.problems if each.file == "s.yaml"] == []
+        assert configuration.groups[0].rtu == LinkParameters(k=k, w=w)
+        assert configuration.groups[0].masters == LinkParameters()
+
+
 @pytest.mark.parametrize(
     ("service", "reason"),
     [
@@ -102,6 +158,13 @@ def test_warnings(service: str, reason: str) -> None:
     (problem,) = [each for each in configuration.problems if each.file == "s.yaml"]
     assert problem.severity is Severity.WARNING and reason in problem.reason
     assert configuration.runnable
+
+
+def test_rowsOwnWarningIsNotRepeated() -> None:
+    """What the row alone says was warned of there; an option beside it is not blamed."""
+    rows = "111,A,2404,1,,60,15,10,20,9,12,20,,,rtu:2404,\n"
+    problems = configured("groups: {111: {masters: {t3: 25}, rtu: {t0: 5}}}", rows).problems
+    assert [(each.file, each.column) for each in problems] == [("g.csv", "w")]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mm2ss.config.groups_csv import parseGroups, readGroups
+from mm2ss.config.load import configure
 from mm2ss.config.schema import OPTIONS, Section
 from mm2ss.config.service_file import SERVICE, noServiceFile, parseServiceFile, readServiceFile
 
@@ -28,6 +29,13 @@ def test_groupsSample() -> None:
     file = readGroups(ETC / "groups.csv")
     assert [group.id for group in file.groups] == [111, 222]
     assert file.problems == () and [each.id for each in file.afterEnd] == ["444"]
+
+
+def test_samplesTogether() -> None:
+    """Both samples together give no problem."""
+    configuration = configure(readGroups(ETC / "groups.csv"), readServiceFile("mm2ss.yaml", ETC))
+    assert configuration.problems == () and len(configuration.groups) == 2
+    assert [group.retain for group in configuration.groups] == [0, 300]
 
 
 def test_groupsSampleRowsLoad() -> None:

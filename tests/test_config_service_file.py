@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
 
 from mm2ss.config.model import (
     AckMode,
+    ClockSync,
+    CounterReset,
     EndOfInitialization,
     GroupOptions,
     InterrogatedData,
     OriginatorEcho,
     OriginatorMode,
+    ResetProcess,
 )
+from mm2ss.config.options import LEGS
 from mm2ss.config.problems import Severity
-from mm2ss.config.schema import LATER_KEYS, OPTIONS, Key
+from mm2ss.config.schema import OPTIONS, Section
 from mm2ss.config.service_file import (
     MAX_FILE,
     ServiceFile,
@@ -63,10 +67,30 @@ def test_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
+        ("ack_mode", "through", AckMode.THROUGH),
         ("ack_mode", "immediate", AckMode.IMMEDIATE),
         ("ack_mode", '"immediate"', AckMode.IMMEDIATE),
+        ("journal", "true", True),
+        ("journal", "false", False),
+        ("hold_age", "0", 0),
+        ("hold_age", "86400.5", 86400.5),
+        ("retain_max", "0", 0),
+        ("retain_max", "604800", 604800),
         ("interrogated_data", "requester", InterrogatedData.REQUESTER),
         ("end_of_initialization", "announce", EndOfInitialization.ANNOUNCE),
+        ("gi_wait", "1", 1),
+        ("gi_wait", "600", 600),
+        ("counter_reset", "pass", CounterReset.PASS),
+        ("counter_reset", "first_master", CounterReset.FIRST_MASTER),
+        ("counter_reset", "deny", CounterReset.DENY),
+        ("clock_sync", "pass", ClockSync()),
+        ("clock_sync", "deny", ClockSync("deny")),
+        ("clock_sync", "only:10.1.1.7", ClockSync("only", IPv4Address("10.1.1.7"))),
+        ("clock_sync", "only:::ffff:10.1.1.7", ClockSync("only", IPv4Address("10.1.1.7"))),
+        ("clock_sync", "'only: fd00::7'", ClockSync("only", IPv6Address("fd00::7"))),
+        ("reset_process", "default", ResetProcess.DEFAULT),
+        ("reset_process", "pass", ResetProcess.PASS),
+        ("reset_process", "deny", ResetProcess.DENY),
         ("oa_mode", "slot", OriginatorMode()),
         ("oa_mode", "keep", OriginatorMode("keep")),
         ("oa_mode", "fixed:0", OriginatorMode("fixed", 0)),
@@ -96,11 +120,24 @@ def test_options(key: str, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "reason"),
     [
-        ("ack_mode", "through", "not in this version; only immediate is possible"),
-        ("ack_mode", "fast", "not known; only immediate is possible"),
+        ("ack_mode", "fast", "not known; through, immediate are possible"),
+        ("journal", "yes", "true or false"),
+        ("hold_age", "-1", "not in 0-315360000"),
+        ("hold_age", "1d", "no unit"),
+        ("retain_max", "604801", "not in 0-604800"),
+        ("hold_max", "1000", "keys with values are needed"),
+        ("hold_max", "[1000]", "keys with values are needed"),
         ("ack_mode", "", "has no value"),
         ("ack_mode", "[immediate]", "is a list"),
         ("interrogated_data", "true", "all, requester are possible"),
+        ("gi_wait", "0.5", "not in 1-600"),
+        ("counter_reset", "first", "pass, first_master, deny are possible"),
+        ("clock_sync", "only", "is not pass, deny or only:ADDRESS"),
+        ("clock_sync", "'only:'", "the address is missing"),
+        ("clock_sync", "only:10.1.1.0/24", "no IPv4 or IPv6 address"),
+        ("clock_sync", "10.1.1.7", "is not pass, deny or only:ADDRESS"),
+        ("reset_process", "", "has no value"),
+        ("reset_process", "none", "default, pass, deny are possible"),
         ("oa_mode", "fixed:256", "fixed:n with n 0-255"),
         ("oa_mode", "{fixed: 3}", "is a group of keys"),
         ("oa_mode", "fixed", "fixed:n"),
@@ -136,6 +173,14 @@ def test_wrongOptions(key: str, text: str, reason: str) -> None:
     assert (line, column) == (3, f"defaults.{key}") and reason in said
 
 
+def test_clockSyncAllows() -> None:
+    """Whose clock synchronisations pass."""
+    only, other = IPv4Address("10.1.1.7"), IPv4Address("10.1.1.8")
+    assert ClockSync().allows(other)
+    assert not ClockSync("deny").allows(only)
+    assert ClockSync("only", only).allows(only) and not ClockSync("only", only).allows(other)
+
+
 def test_twoWaysToWriteFixed() -> None:
     """``fixed: 3`` on the line of its key is no YAML, and is said to be so with its line."""
     assert complaintOf("defaults:\n  oa_mode: fixed: 3\n")[0] == 2
@@ -155,13 +200,6 @@ def test_noTruth(text: str) -> None:
     """YAML's other words for true and false are errors: somebody else may read them otherwise."""
     line, column, reason = complaintOf(f"metrics:\n  enabled: {text}\n")
     assert (line, column) == (2, "metrics.enabled") and "true or false" in reason
-
-
-@pytest.mark.parametrize("key", sorted(LATER_KEYS))
-def test_laterKeys(key: str) -> None:
-    """Options of later versions are refused by name, wherever they stand."""
-    for text in (f"defaults: {{{key}: 1}}", f"groups: {{1: {{{key}: 1}}}}", f"{key}: 1"):
-        assert complaintOf(text)[2] == "is not in this version"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +290,7 @@ def test_everyProblem() -> None:
     file = parse(
         "tls: {enabled: true}\n"
         "groups:\n  111:\n    rtu:\n      t1: 300\n      k: 4\n    rtu: {}\n"
-        "defaults:\n  stop_delay: 5\n  oops: 1\n  gi_wait: 3\n"
+        "defaults:\n  stop_delay: 5\n  oops: 1\n  hold_age: x\n"
         "log: {keep: none, level: info}\n"
     )
     assert [(each.line, each.column) for each in file.problems] == [
@@ -260,7 +298,7 @@ def test_everyProblem() -> None:
         (5, "groups.111.rtu.t1"),
         (7, "groups.111.rtu"),
         (10, "defaults.oops"),
-        (11, "defaults.gi_wait"),
+        (11, "defaults.hold_age"),
         (12, "log.keep"),
     ]
     assert file.defaults.settings["stop_delay"].value == 5
@@ -277,14 +315,28 @@ def test_legs() -> None:
     assert values == {"rtu.k": 4, "rtu.w": 2, "rtu.t0": 5, "rtu.t1": 15, "rtu.t3": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("{frames: 0}", ".frames", "not in 1-100000000"),
+        ("{octets: 65535}", ".octets", "not in 65536-1099511627776"),
+        ("{octets: 64 MiB}", ".octets", "no unit"),
+        ("{frames: 1.5}", ".frames", "whole number"),
+        ("{frames: ~}", ".frames", "has no value"),
+        ("{age: 1}", ".age", "known here: frames, octets"),
+    ],
+)
+def test_wrongHoldMax(text: str, column: str, reason: str) -> None:
+    """The bounds of the journal are whole numbers in range, under their two names."""
+    said = complaintOf(f"groups:\n  1:\n    hold_max: {text}\n")
+    assert said[:2] == (3, f"groups.1.hold_max{column}") and reason in said[2]
+
+
 def test_services() -> None:
     """Sections for services of later versions are checked, and named as not built."""
-    file = parse(
-        "ntp: {enabled: false, timeout: 0.5}\nmanhole:\nmetrics: {listen: '::1'}\n"
-        "state_directory: /var/lib/mm2ss\n"
-    )
+    file = parse("ntp: {enabled: false, timeout: 0.5}\nmanhole:\nmetrics: {listen: '::1'}\n")
     assert file.problems == ()
-    assert file.notBuilt == ("ntp", "metrics", "state_directory")
+    assert file.notBuilt == ("ntp", "metrics")
     assert complaintOf("console: {port: 0}\n")[1] == "console.port"
 
 
@@ -303,6 +355,9 @@ def test_paths() -> None:
     assert (file.log.directory, file.log.level) == (base / "a/b", LogLevel.ERROR)
     assert (file.settings.tls.key, file.settings.tls.certificate) == (Path("/k.pem"), None)
     assert file.settings.stateDirectory == base / "state"
+    assert file.settings.journalDirectory == base / "state/journal"
+    settings = parse("state_directory: /var/lib/mm2ss\n").settings
+    assert settings.journalDirectory == Path("/var/lib/mm2ss/journal")
 
 
 @pytest.mark.parametrize("text", ["", "''", "' '", "5", "true", "on", "1.5", "[a]", '"a\\nb"'])
@@ -333,8 +388,9 @@ def test_size() -> None:
 
 def test_schemaCoversTheModel() -> None:
     """Every group option of the model has its key, with the model's default."""
-    keys = {item.field: item for item in OPTIONS.items.values() if isinstance(item, Key)}
+    items = {item.field: item for key, item in OPTIONS.items.items() if key not in LEGS}
     standard = GroupOptions()
-    assert set(keys) == {each.name for each in fields(GroupOptions)}
-    for name, key in keys.items():
-        assert key.default == getattr(standard, name)
+    assert set(items) == {each.name for each in fields(GroupOptions)}
+    for name, item in items.items():
+        default = item.cls() if isinstance(item, Section) else item.default
+        assert default == getattr(standard, name)

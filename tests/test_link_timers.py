@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104 import apci, link
 from mm2ss.iec104.apci import CloseCause, encodeI
-from mm2ss.iec104.link import Role
+from mm2ss.iec104.link import Role, RoundTrip
 from tests.stations import MOMENT, STOPDT_ACT, TESTFR_ACT, TESTFR_CON, Pair, Station, asdu
 
 BOTH_ROLES = pytest.mark.parametrize("role", Role)
@@ -112,7 +112,7 @@ def test_T07_idleLinkIsTested(role: Role, started: bool) -> None:
     station.run(MOMENT)
     assert station.written() == ["TESTFR act"]
     station.run(5)
-    assert station.feed(TESTFR_CON) == []
+    assert station.feed(TESTFR_CON) == [RoundTrip(5)]
     station.run(20 - MOMENT)
     assert station.written() == []
     station.run(MOMENT)

@@ -117,7 +117,7 @@ def parseFilter(text: str) -> tuple[tuple[Network, ...], tuple[tuple[str, str], 
         except ValueError as error:
             wrong.append((entry, str(error)))
     if text.strip() and not networks and not wrong:
-        wrong.append((text.strip(), "holds no address; leave the cell empty to admit everyone"))
+        wrong.append((text.strip(), "holds no address; only an empty cell means everyone"))
     return tuple(networks), tuple(wrong)
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
+from mm2ss.config.early_ack import remarks
 from mm2ss.config.load import Configuration
-from mm2ss.config.model import AckMode, GroupConfig, GroupOptions, OriginatorMode
+from mm2ss.config.model import AckMode, ClockSync, GroupConfig, GroupOptions, OriginatorMode
+from mm2ss.config.options import LEGS
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.config.problems import Severity, counted, hasErrors, printable
-from mm2ss.config.schema import OPTIONS, Key
+from mm2ss.config.schema import OPTIONS, Key, Section
+from mm2ss.config.worst_case import worstCase
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
-
-#: Listening ports of a group without ``listen``: one for IPv4 and one for IPv6.
-EVERY_ADDRESS = 2
 
 
 def exitStatus(configuration: Configuration) -> int:
@@ -30,9 +29,10 @@ def report(configuration: Configuration) -> str:
         _files(configuration),
         _groups(configuration.groups),
         _options(configuration.groups),
+        _remarks(configuration.groups),
         _afterEnd(configuration),
         _services(configuration),
-        _worstCase(configuration.groups),
+        worstCase(configuration.groups, configuration.serviceFile.settings.journalDirectory),
         _problems(configuration),
         [_result(configuration)],
     )
@@ -45,6 +45,8 @@ def _files(configuration: Configuration) -> Iterator[str]:
     yield f"Groups file:  {file.source}{how if file.encoding else ''}"
     yield f"Service file: {service.source or 'none; every option has its default'}"
     yield f"Event logs:   {service.log.directory}"
+    if any(group.options.journalled for group in configuration.groups):
+        yield f"Journal:      {service.settings.journalDirectory}"
 
 
 def _groups(groups: Sequence[GroupConfig]) -> list[str]:
@@ -65,8 +67,12 @@ def _groups(groups: Sequence[GroupConfig]) -> list[str]:
         "hosts",
         "filter",
     )
-    title = f"{counted(len(groups), 'group')} would run:"
-    return [title, *_table([head, *map(_cells, groups)])]
+    rows = [head, *map(_cells, groups)]
+    for name, cell, empty in _NAMED:
+        column = [cell(group) for group in groups]
+        if any(text != empty for text in column):
+            rows = [(*row, text) for row, text in zip(rows, [name, *column], strict=True)]
+    return [f"{counted(len(groups), 'group')} would run:", *_table(rows)]
 
 
 def _cells(group: GroupConfig) -> tuple[str, ...]:
@@ -87,6 +93,33 @@ def _cells(group: GroupConfig) -> tuple[str, ...]:
     )
 
 
+def _control(group: GroupConfig) -> str:
+    if group.control is None:
+        return "everyone"
+    return ";".join(map(_network, group.control)) or "nobody"
+
+
+def _denyTypes(group: GroupConfig) -> str:
+    return ";".join(map(str, sorted(group.denyTypes))) or "-"
+
+
+def _keepers(group: GroupConfig) -> str:
+    return ";".join(map(_network, group.keepers)) or "everyone"
+
+
+def _retain(group: GroupConfig) -> str:
+    return f"{group.retain:g}" if group.retain else "off"
+
+
+#: Columns that are shown when some row uses them: title, cell, and what an empty cell means.
+_NAMED: tuple[tuple[str, Callable[[GroupConfig], str], str], ...] = (
+    ("control", _control, "everyone"),
+    ("deny types", _denyTypes, "-"),
+    ("keepers", _keepers, "everyone"),
+    ("retain s", _retain, "off"),
+)
+
+
 def _timers(link: LinkParameters, *names: str) -> str:
     return "/".join(f"{getattr(link, name):g}" for name in names) + f" {link.k}/{link.w}"
 
@@ -105,12 +138,10 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _options(groups: Sequence[GroupConfig]) -> list[str]:
     """Options that are not the default, groups with the same ones together."""
-    found: dict[str, list[str]] = {}
-    for group in groups:
-        text = ", ".join(_differences(group.options))
-        if text:
-            found.setdefault(text, []).append(str(group.id))
-    lines = [f"  {', '.join(ids)}: {text}" for text, ids in found.items()]
+    standard = GroupOptions()
+    texts = (", ".join(_differences(group.options, standard, OPTIONS)) for group in groups)
+    lines = _together((group, text) for group, text in zip(groups, texts, strict=True) if text)
+    title = ["Options other than the defaults:"] if lines else []
     if any(group.options.ackMode is AckMode.IMMEDIATE for group in groups):
         note = (
             "Note: ack_mode is immediate. RTUs are acknowledged before a master has acknowledged:"
@@ -118,16 +149,33 @@ def _options(groups: Sequence[GroupConfig]) -> list[str]:
             "in the relay is lost when the relay stops.",
         )
         lines = [*lines, *([""] if lines else []), *note]
-    return ["Options other than the defaults:", *lines] if found else lines
+    return [*title, *lines]
 
 
-def _differences(options: GroupOptions) -> Iterator[str]:
-    keys = {item.field: name for name, item in OPTIONS.items.items() if isinstance(item, Key)}
-    standard = GroupOptions()
-    for each in fields(options):
-        value = getattr(options, each.name)
-        if value != getattr(standard, each.name):
-            yield f"{keys[each.name]} {written(value)}"
+def _remarks(groups: Sequence[GroupConfig]) -> list[str]:
+    lines = _together((group, text) for group in groups for text in remarks(group))
+    return ["To be known:", *lines] if lines else []
+
+
+def _together(texts: Iterable[tuple[GroupConfig, str]]) -> list[str]:
+    """A line for each text, with the groups that it is said of."""
+    found: dict[str, list[str]] = {}
+    for group, text in texts:
+        found.setdefault(text, []).append(str(group.id))
+    return [f"  {', '.join(ids)}: {text}" for text, ids in found.items()]
+
+
+def _differences(options: Any, standard: Any, section: Section, path: str = "") -> Iterator[str]:
+    """What is not the default, as key and value."""
+    for name, item in section.items.items():
+        if name in LEGS:
+            continue
+        value, usual = getattr(options, item.field), getattr(standard, item.field)
+        if isinstance(item, Key):
+            if value != usual:
+                yield f"{path}{name} {written(value)}"
+        else:
+            yield from _differences(value, usual, item, f"{path}{name}.")
 
 
 def written(value: Any) -> str:
@@ -136,6 +184,8 @@ def written(value: Any) -> str:
         return str(value.value)
     if isinstance(value, OriginatorMode):
         return f"fixed:{value.address}" if value.kind == "fixed" else value.kind
+    if isinstance(value, ClockSync):
+        return f"only:{value.address}" if value.kind == "only" else value.kind
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -163,22 +213,6 @@ def _services(configuration: Configuration) -> list[str]:
     if file.nogui:
         asked.append("  nogui: there is no console to switch off")
     return ["Read and checked, but not yet built:", *asked] if asked else []
-
-
-def _worstCase(groups: Sequence[GroupConfig]) -> list[str]:
-    if not groups:
-        return []
-    ports = sum(len(group.options.listen) or EVERY_ADDRESS for group in groups)
-    masters = sum(group.maxMasters for group in groups)
-    logs = sum(group.logEvents for group in groups)
-    memory = sum(group.options.ledgerMax for group in groups)
-    return [
-        "At worst the groups need:",
-        f"  file descriptors: {ports + len(groups) + masters + logs} "
-        f"({counted(ports, 'port')}, {counted(len(groups), 'RTU')}, {counted(masters, 'master')}, "
-        f"{counted(logs, 'log')})",
-        f"  memory for waiting frames: {memory / 1048576:g} MiB (ledger_max of each group)",
-    ]
 
 
 def _problems(configuration: Configuration) -> list[str]:

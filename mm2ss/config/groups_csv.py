@@ -7,13 +7,13 @@ rows after it. Wrong rows are left out and reported, the others load.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from mm2ss.config.addresses import parseHost
 from mm2ss.config.cells import COLUMNS, SPANS, Cells, Span
 from mm2ss.config.group_row import DEFAULTS, readGroup
-from mm2ss.config.model import GroupConfig
+from mm2ss.config.model import GroupConfig, Network
 from mm2ss.config.named_columns import NamedColumns
 from mm2ss.config.problems import Problem, Severity, counted, quoted
 from mm2ss.config.rows import DELIMITERS, Row, Table, readTable
@@ -188,14 +188,15 @@ class _Loader:
     def _group(self, row: Row) -> None:
         cells = Cells(self.source, row)
         group = readGroup(cells, self.defaults)
-        self.columns.check(cells)
+        named = self.columns.read(cells)
+        _checkKeepers(cells, group, named.keepers)
         self._checkUnique(cells, group)
         self.problems.extend(cells.problems)
         if group is None or cells.rejected:
             self.rejected.append(row.first)
             return
         self.ports[group.port] = (group.id, row.line)
-        self.groups.append(group)
+        self.groups.append(replace(group, **vars(named)))
         self.lines.append(row.line)
 
     def _checkUnique(self, cells: Cells, group: GroupConfig | None) -> None:
@@ -250,6 +251,19 @@ class _Loader:
                     f"{_named(self.table.delimiter)} in this file)"
                 )
                 self._warn(line, COLUMNS[0], text, reason)
+
+
+def _checkKeepers(cells: Cells, group: GroupConfig | None, keepers: Sequence[Network]) -> None:
+    """Say so where nobody can be a keeper."""
+    if group is None or not (keepers and group.filter):
+        return
+    if not any(_overlap(keeper, admitted) for keeper in keepers for admitted in group.filter):
+        reason = "the filter admits none of them, so no master's acknowledgement will count"
+        cells.warn("keepers", ";".join(map(str, keepers)), reason)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def _linesOf(row: Row) -> Iterator[str]:

@@ -24,9 +24,11 @@ class SameAddress(Enum):
 class AckMode(Enum):
     """When the RTU's I frames are acknowledged.
 
+    THROUGH: when a master has acknowledged them, or when they are safe in the journal.
     IMMEDIATE: by w and t2, as a plain controlling station does.
     """
 
+    THROUGH = "through"
     IMMEDIATE = "immediate"
 
 
@@ -104,6 +106,18 @@ class ClockSync:
 
 
 @dataclass(frozen=True)
+class HoldMax:
+    """How much one group may keep in the journal; at the bound the RTU keeps its events.
+
+    :ivar frames: how many events.
+    :ivar octets: sum of their ASDUs.
+    """
+
+    frames: int = field(default=100_000, metadata=limits(1, 100_000_000))
+    octets: int = field(default=64 * 1024 * 1024, metadata=limits(65536, 1099511627776))
+
+
+@dataclass(frozen=True)
 class Host:
     """One address of an RTU: a name or an IP address, and a TCP port (1-65535)."""
 
@@ -120,6 +134,9 @@ class GroupOptions:
 
     Ranges stand beside the fields; the service file is read by them.
 
+    :ivar journal: whether events are put on disk before they are acknowledged early.
+    :ivar holdAge: seconds after which an event in the journal is given up; 0 = never.
+    :ivar retainMax: upper bound of `GroupConfig.retain`; 0 = no bound of its own.
     :ivar ledgerMax: octets that one group's waiting frames may take in memory.
     :ivar stopDelay: seconds between the last master's leaving and STOPDT act, 0-60.
     :ivar selectTimeout: seconds a select holds, 1-300.
@@ -130,7 +147,11 @@ class GroupOptions:
     :ivar listen: addresses on which the group's port listens; empty = every IPv4 and IPv6 address.
     """
 
-    ackMode: AckMode = AckMode.IMMEDIATE
+    ackMode: AckMode = AckMode.THROUGH
+    journal: bool = True
+    holdMax: HoldMax = field(default_factory=HoldMax)
+    holdAge: float = field(default=0, metadata=limits(0, 315360000))
+    retainMax: float = field(default=0, metadata=limits(0, 604800))
     interrogatedData: InterrogatedData = InterrogatedData.ALL
     endOfInitialization: EndOfInitialization = EndOfInitialization.SWALLOW
     originatorMode: OriginatorMode = field(
@@ -149,6 +170,11 @@ class GroupOptions:
     resetProcess: ResetProcess = ResetProcess.DEFAULT
     listen: tuple[Address, ...] = ()
 
+    @property
+    def journalled(self) -> bool:
+        """Whether these groups use the journal: `AckMode.IMMEDIATE` never does."""
+        return self.journal and self.ackMode is AckMode.THROUGH
+
 
 @dataclass(frozen=True)
 class GroupConfig:
@@ -166,6 +192,8 @@ class GroupConfig:
     :ivar filter: networks that masters may come from; empty = all.
     :ivar control: networks whose masters may command; None = all may, empty = nobody may.
     :ivar denyTypes: type ids that no master may send.
+    :ivar retain: seconds for which a lost master's place is kept; 0 = not.
+    :ivar keepers: networks of the masters whose acknowledgement settles; empty = all.
     """
 
     id: int
@@ -181,6 +209,8 @@ class GroupConfig:
     filter: tuple[Network, ...] = ()
     control: tuple[Network, ...] | None = None
     denyTypes: frozenset[int] = frozenset()
+    retain: float = 0
+    keepers: tuple[Network, ...] = ()
     rtu: LinkParameters = field(default_factory=LinkParameters)
     masters: LinkParameters = field(default_factory=LinkParameters)
     options: GroupOptions = field(default_factory=GroupOptions)

@@ -1,47 +1,69 @@
 """The columns after the first 16, which the header row names.
 
-They belong to features of later versions. A restriction that is written but not kept would give
-more rights than the writer meant, so a row that uses one of the restricting columns is rejected.
+Most of them restrict what masters may do, or whose acknowledgement counts. A restriction that is
+written but not kept would give more rights than the writer meant, so whatever is doubtful in one
+of those rejects the row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mm2ss.config.addresses import parseFilter
 from mm2ss.config.cells import COLUMNS, Cells, Span
+from mm2ss.config.model import Network
 from mm2ss.config.problems import Problem, Severity
 from mm2ss.config.rows import Row
 
 TYPE_ID = Span(1, 255)
 RETAIN = Span(0, 604800)
 
-_LATER = "is not in this version; empty the cell to load the group without it"
+#: The word in ``control`` for nobody.
+NOBODY = "none"
+
+#: Columns that restrict.
+RESTRICTING = ("control", "deny types", "keepers")
+KNOWN = (*RESTRICTING, "retain")
+
+#: How much an unknown name must resemble a restriction to be taken for its misspelling.
+_MISSPELT = 0.8
 
 
-def _wrongAddresses(text: str) -> tuple[tuple[str, str], ...]:
-    return () if text.lower() == "none" else parseFilter(text)[1]
+@dataclass(frozen=True)
+class NamedValues:
+    """What the named columns of one row say; the fields are those of `GroupConfig`."""
+
+    control: tuple[Network, ...] | None = None
+    denyTypes: frozenset[int] = frozenset()
+    keepers: tuple[Network, ...] = ()
+    retain: int = 0
 
 
-def _wrongTypes(text: str) -> tuple[tuple[str, str], ...]:
-    wrong = []
+def parseControl(text: str) -> tuple[tuple[Network, ...] | None, tuple[tuple[str, str], ...]]:
+    """The networks whose masters may command, and the wrong entries with their reasons.
+
+    An empty ``text`` gives None, everyone; ``none`` gives no network, nobody.
+    """
+    if not text.strip():
+        return None, ()
+    return ((), ()) if text.strip().lower() == NOBODY else parseFilter(text)
+
+
+def parseTypes(text: str) -> tuple[frozenset[int], tuple[tuple[str, str], ...]]:
+    """The type ids of a ``;``-separated list, and its wrong entries with their reasons."""
+    types: set[int] = set()
+    wrong: list[tuple[str, str]] = []
     for entry in filter(None, map(str.strip, text.split(";"))):
         try:
-            TYPE_ID.parse(entry)
+            types.add(TYPE_ID.parse(entry))
         except ValueError as error:
-            wrong.append((entry, f"{error}; type ids are needed here"))
-    return tuple(wrong)
-
-
-#: Columns that restrict: what finds the wrong entries of a cell.
-RESTRICTIONS: dict[str, Callable[[str], tuple[tuple[str, str], ...]]] = {
-    "control": _wrongAddresses,
-    "deny types": _wrongTypes,
-    "keepers": lambda text: parseFilter(text)[1],
-}
-KNOWN = (*RESTRICTIONS, "retain")
+            wrong.append((entry, f"{error}; the numbers of types are needed here, such as 105"))
+    if text.strip() and not types and not wrong:
+        wrong.append((text.strip(), "holds no type id; only an empty cell denies nothing"))
+    return frozenset(types), tuple(wrong)
 
 
 class NamedColumns:
@@ -53,11 +75,10 @@ class NamedColumns:
     def __init__(self, source: str, rows: Sequence[Row]) -> None:
         self.problems: list[Problem] = []
         self._source = source
-        self._headers = [(row.line, self._namesOf(row)) for row in rows if row.isHeader]
+        self._headers = [row for row in rows if row.isHeader]
         self._seen: set[str] = set()
-        for row in rows:
-            if row.isHeader:
-                self._checkHeader(row)
+        for row in self._headers:
+            self._checkHeader(row)
 
     @staticmethod
     def _namesOf(row: Row) -> dict[int, str]:
@@ -86,35 +107,59 @@ class NamedColumns:
     def _warn(self, line: int, column: str, reason: str) -> None:
         self.problems.append(Problem(Severity.WARNING, self._source, line, column, None, reason))
 
-    def check(self, cells: Cells) -> None:
-        """Look at the cells of a group row after the first 16."""
+    def read(self, cells: Cells) -> NamedValues:
+        """What a group row says after its first 16 cells; whatever is wrong there is noted."""
+        found: dict[str, str] = {}
         if cells.row.fault:
-            return
-        names = self._namesAt(cells.row.line)
+            return NamedValues()
+        header = self._headerOf(cells.row)
+        names = {} if header is None else self._namesOf(header)
         for index, text in enumerate(cells.row.cells[len(COLUMNS) :], len(COLUMNS)):
+            name = names.get(index)
             if not text:
                 continue
-            if index not in names:
+            if header is not None and header.fault:
+                reason = f"the header row on line {header.line} cannot be read: no name is sure"
+                cells.error(f"column {index + 1}", text, reason)
+            elif name is None:
                 reason = "the header row has no name for this column; the cell is ignored"
                 cells.warn(f"column {index + 1}", text, reason)
+            elif name in found:
+                cells.error(name, text, "two columns have this name, and the row uses both")
             else:
-                self._checkCell(cells, names[index], text)
+                found[name] = text
+                _checkName(cells, name, text)
+        return _values(cells, found)
 
-    def _namesAt(self, line: int) -> dict[int, str]:
-        before = [names for at, names in self._headers if at < line]
-        if before:
-            return before[-1]
-        return self._headers[0][1] if self._headers else {}
+    def _headerOf(self, row: Row) -> Row | None:
+        before = [header for header in self._headers if header.line < row.line]
+        return before[-1] if before else next(iter(self._headers), None)
 
-    @staticmethod
-    def _checkCell(cells: Cells, name: str, text: str) -> None:
-        if name in RESTRICTIONS:
-            for entry, reason in RESTRICTIONS[name](text):
-                cells.error(name, entry, reason)
-            cells.error(name, text, _LATER)
-        elif name == "retain":
-            try:
-                if RETAIN.parse(text):
-                    cells.warn(name, text, "is not in this version; ignored")
-            except ValueError as error:
-                cells.warn(name, text, f"{error}; ignored")
+
+def _checkName(cells: Cells, name: str, text: str) -> None:
+    """Complain about a cell whose column seems to be a misspelt restriction."""
+    if name not in KNOWN:
+        near = get_close_matches(name, RESTRICTING, n=1, cutoff=_MISSPELT)
+        if near:
+            cells.error(name, text, f"this column is not known; is '{near[0]}' meant?")
+
+
+def _values(cells: Cells, found: dict[str, str]) -> NamedValues:
+    """What the named cells of a row say; each wrong entry of a restriction rejects the row."""
+    control, wrongControl = parseControl(found.get("control", ""))
+    types, wrongTypes = parseTypes(found.get("deny types", ""))
+    keepers, wrongKeepers = parseFilter(found.get("keepers", ""))
+    wrong = {"control": wrongControl, "deny types": wrongTypes, "keepers": wrongKeepers}
+    for name, entries in wrong.items():
+        for entry, reason in entries:
+            cells.error(name, entry, reason)
+    return NamedValues(control, types, keepers, _retain(cells, found.get("retain", "")))
+
+
+def _retain(cells: Cells, text: str) -> int:
+    """Seconds for which a lost master's place is kept; a wrong cell gives nobody rights."""
+    try:
+        return RETAIN.parse(text) if text else 0
+    except ValueError as error:
+        cells.warn("retain", text, f"{error}; 0 is used: no place is kept")
+        return 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
+from mm2ss.config.early_ack import atRisk, whyTooShort
 from mm2ss.config.groups_csv import GroupsFile
-from mm2ss.config.model import GroupConfig, GroupOptions
+from mm2ss.config.model import AckMode, GroupConfig
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.config.problems import Problem, Severity, hasErrors
-from mm2ss.config.schema import OPTIONS, Key
+from mm2ss.config.schema import OPTIONS, Key, Section
 from mm2ss.config.service_file import ServiceFile, Setting
 
 LEGS = ("rtu", "masters")
@@ -25,12 +27,27 @@ def applyOptions(
     """
     problems = _strangers(groupsFile, serviceFile)
     groups = []
-    for group in groupsFile.groups:
+    unsafe: dict[Setting, list[GroupConfig]] = {}
+    for group, line in zip(groupsFile.groups, groupsFile.lines, strict=True):
         merged = _Merge(group, serviceFile)
-        problems.extend(merged.problems)
         if not hasErrors(merged.problems):
+            merged.checkTimes(groupsFile.source, line)
             groups.append(merged.group)
+            if merged.withoutJournal:
+                unsafe.setdefault(merged.withoutJournal, []).append(merged.group)
+        problems.extend(merged.problems)
+    problems.extend(_unsafe(serviceFile.source, setting, each) for setting, each in unsafe.items())
     return tuple(groups), tuple(problems)
+
+
+def _unsafe(source: str, setting: Setting, groups: Sequence[GroupConfig]) -> Problem:
+    """What ``journal: false`` means for the groups that it concerns."""
+    frames, more = (max(figures) for figures in zip(*map(atRisk, groups), strict=True))
+    reason = (
+        "what is acknowledged to an RTU before a master has acknowledged it is lost by a crash: "
+        f"up to {frames} frames of a group as a rule, and {more} more while its last master leaves"
+    )
+    return Problem(Severity.WARNING, source, setting.line, setting.key, "false", reason)
 
 
 def _strangers(groupsFile: GroupsFile, serviceFile: ServiceFile) -> list[Problem]:
@@ -72,16 +89,29 @@ class _Merge:
         if self._settings:
             rtu = self._leg("rtu", group.rtu)
             masters = self._leg("masters", group.masters)
-            self.group = replace(group, rtu=rtu, masters=masters, options=self._options())
+            options = self._set(group.options, OPTIONS, "")
+            self.group = replace(group, rtu=rtu, masters=masters, options=options)
             self._checkBuffer()
+            self._limitRetain()
 
-    def _options(self) -> GroupOptions:
-        values = {
-            item.field: self._settings[name].value
-            for name, item in OPTIONS.items.items()
-            if isinstance(item, Key) and name in self._settings
-        }
-        return replace(self._row.options, **values)
+    @property
+    def withoutJournal(self) -> Setting | None:
+        """What switched the journal off that the group would need."""
+        options = self.group.options
+        needed = options.ackMode is AckMode.THROUGH and not options.journal
+        return self._settings["journal"] if needed else None
+
+    def _set(self, options: Any, section: Section, path: str) -> Any:
+        """A dataclass of options with what the service file sets of it."""
+        values: dict[str, Any] = {}
+        for name, item in section.items.items():
+            if isinstance(item, Key):
+                if path + name in self._settings:
+                    values[item.field] = self._settings[path + name].value
+            elif name not in LEGS:
+                inner = getattr(options, item.field)
+                values[item.field] = self._set(inner, item, f"{path}{name}.")
+        return replace(options, **values)
 
     def _leg(self, leg: str, row: LinkParameters) -> LinkParameters:
         """The row's parameters with the ones that the service file sets for this leg."""
@@ -93,37 +123,59 @@ class _Merge:
         if not values:
             return row
         merged = {**asdict(row), **values}
+        follows = leg == "rtu" and "w" not in values
+        if follows:
+            # An RTU with a small window, told by its k alone: it is acknowledged earlier, too.
+            merged["w"] = min(merged["w"], merged["k"])
         wrong = False
         if merged["t2"] >= merged["t1"]:
             reason = f"t2 ({merged['t2']}) is not shorter than t1 ({merged['t1']}); set both"
-            wrong = self._note(Severity.ERROR, leg, ("t2", "t1"), reason)
+            wrong = self._note(Severity.ERROR, (f"{leg}.t2", f"{leg}.t1"), reason)
         if merged["w"] > merged["k"]:
             reason = f"w ({merged['w']}) is larger than k ({merged['k']}); set both"
-            wrong = self._note(Severity.ERROR, leg, ("w", "k"), reason)
+            wrong = self._note(Severity.ERROR, (f"{leg}.w", f"{leg}.k"), reason)
         if wrong:
             return row
-        self._warn(leg, merged)
+        self._warn(leg, merged, follows)
         return LinkParameters(**merged)
 
-    def _warn(self, leg: str, merged: Mapping[str, float]) -> None:
-        if 3 * merged["w"] > 2 * merged["k"]:
+    def _warn(self, leg: str, merged: Mapping[str, float], follows: bool) -> None:
+        """Say what will work badly; a w that ``follows`` k is nobody's mistake."""
+        if 3 * merged["w"] > 2 * merged["k"] and not follows:
             reason = f"w ({merged['w']}) is larger than 2/3 of k ({merged['k']})"
-            self._note(Severity.WARNING, leg, ("w", "k"), reason)
+            self._note(Severity.WARNING, (f"{leg}.w", f"{leg}.k"), reason)
         idle = self._row.idleTime
         if idle and idle <= merged["t3"] + merged["t1"]:
             reason = f"t3 + t1 ({merged['t3'] + merged['t1']}) is not less than idletime ({idle})"
-            self._note(Severity.WARNING, leg, ("t3", "t1"), reason)
+            self._note(Severity.WARNING, (f"{leg}.t3", f"{leg}.t1"), reason)
 
     def _checkBuffer(self) -> None:
         k, size = self.group.masters.k, self.group.bufferSize
         if k > size:
             reason = f"k ({k}) is larger than the bufsize ({size}) of the row"
-            self._note(Severity.ERROR, "masters", ("k",), reason)
+            self._note(Severity.ERROR, ("masters.k",), reason)
 
-    def _note(self, severity: Severity, leg: str, names: tuple[str, ...], reason: str) -> bool:
-        """Complain at the first of ``names`` that the file sets; not where it sets none of them."""
-        for name in names:
-            setting = self._settings.get(f"{leg}.{name}")
+    def _limitRetain(self) -> None:
+        limit, seconds = self.group.options.retainMax, self.group.retain
+        if limit and seconds > limit:
+            reason = f"retain ({seconds:g}) of the row is more than retain_max; {limit:g} is used"
+            self._note(Severity.WARNING, ("retain_max",), reason)
+            self.group = replace(self.group, retain=limit)
+
+    def checkTimes(self, source: str, line: int) -> None:
+        """Warn where the RTU cannot wait for the masters' acknowledgement.
+
+        :param source: the file of the row.
+        :param line: the row's line in it.
+        """
+        reason = whyTooShort(self.group)
+        if reason and not self._note(Severity.WARNING, ("rtu.t1", "masters.t2"), reason):
+            self.problems.append(Problem(Severity.WARNING, source, line, "t1", None, reason))
+
+    def _note(self, severity: Severity, keys: tuple[str, ...], reason: str) -> bool:
+        """Complain at the first of ``keys`` that the file sets; not where it sets none of them."""
+        for key in keys:
+            setting = self._settings.get(key)
             if setting is not None and setting.value is not None:
                 reason = f"group {self._row.id}: {reason}"
                 self.problems.append(

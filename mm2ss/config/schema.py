@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from mm2ss.config.addresses import parseAddress
-from mm2ss.config.model import AckMode, ClockSync, GroupOptions, OriginatorMode
+from mm2ss.config.model import ClockSync, GroupOptions, OriginatorMode
 from mm2ss.config.parameters import MAX_WINDOW
 from mm2ss.config.settings import limits, snakeCase
 from mm2ss.config.yaml_tree import Node, Scalar, Sequence
@@ -43,19 +43,6 @@ class OptionSettings(GroupOptions):
     rtu: RtuSettings = field(default_factory=RtuSettings)
     masters: MastersSettings = field(default_factory=MastersSettings)
 
-
-#: Keys of ``defaults`` and ``groups`` that later versions know.
-LATER_KEYS = frozenset(
-    {
-        "journal",
-        "hold_max",
-        "hold_age",
-        "retain_max",
-    }
-)
-
-#: Words that later versions know.
-_LATER_WORDS: dict[type[Enum], tuple[str, ...]] = {AckMode: ("through",)}
 
 #: Dataclasses that the file writes as one word.
 _WORDY = (OriginatorMode, ClockSync)
@@ -174,10 +161,7 @@ def _word(node: Node, words: type[Enum]) -> Enum:
     known = [str(each.value) for each in words]
     if text in known:
         return words(text)
-    choice = f"only {known[0]} is" if len(known) == 1 else f"{', '.join(known)} are"
-    if text in _LATER_WORDS.get(words, ()):
-        raise ValueError(f"is not in this version; {choice} possible")
-    raise ValueError(f"is not known; {choice} possible")
+    raise ValueError(f"is not known; {', '.join(known)} are possible")
 
 
 def _path(node: Node) -> Path:

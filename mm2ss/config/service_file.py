@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mm2ss.config.problems import Problem, Severity
-from mm2ss.config.schema import LATER_KEYS, OPTIONS, Key, Section, sectionOf
+from mm2ss.config.schema import OPTIONS, Key, Section, sectionOf
 from mm2ss.config.service_settings import NOT_BUILT, LogSettings, ServiceSettings
 from mm2ss.config.yaml_tree import Mapping as Tree
 from mm2ss.config.yaml_tree import Node, Scalar, TreeError, readTree
@@ -219,9 +219,7 @@ class _Loader:
     def _unknown(self, key: Scalar, prefix: str, known: list[str]) -> None:
         name = key.text
         near = get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
-        if name in LATER_KEYS:
-            reason = "is not in this version"
-        elif name == "<<" and key.plain:
+        if name == "<<" and key.plain:
             reason = "merge keys are not used here; write the keys out"
         elif not prefix and name in OPTIONS.items:
             reason = "stands in the wrong place; options of groups go under defaults or groups"

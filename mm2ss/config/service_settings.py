@@ -106,6 +106,11 @@ class ServiceSettings:
     tls: TlsSettings = field(default_factory=TlsSettings)
     stateDirectory: Path = Path("state")
 
+    @property
+    def journalDirectory(self) -> Path:
+        """Where the journal of the groups' events is."""
+        return self.stateDirectory / "journal"
+
 
 #: Keys of ServiceSettings whose service does not exist yet: they are checked, and said to be so.
-NOT_BUILT = ("ntp", "console", "manhole", "metrics", "tls", "state_directory")
+NOT_BUILT = ("ntp", "console", "manhole", "metrics", "tls")

@@ -84,6 +84,13 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class RoundTrip:
+    """The peer confirmed TESTFR after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Ignored:
     """A frame without meaning here was passed over; for the log."""
 
@@ -106,7 +113,17 @@ class Closed:
     detail: str
 
 
-LinkEvent = Received | Acknowledged | Started | StopRequested | Stopped | Ignored | Drained | Closed
+LinkEvent = (
+    Received
+    | Acknowledged
+    | Started
+    | StopRequested
+    | Stopped
+    | RoundTrip
+    | Ignored
+    | Drained
+    | Closed
+)
 
 _U_NAMES = {
     int(function): function.name.replace("_ACT", " act").replace("_CON", " con")
@@ -380,6 +397,8 @@ class Link:
         elif code == UFunction.TESTFR_CON:
             if self._testBy == inf:
                 events.append(Ignored("TESTFR con that was not asked for"))
+            else:
+                events.append(RoundTrip(now - self._testBy + self.parameters.t1))
             self._testBy = inf
         elif code == UFunction.STARTDT_ACT and self.role is Role.CONTROLLED:
             self._output.append(encodeU(UFunction.STARTDT_CON))

@@ -128,6 +128,15 @@ class LinkProtocol(Protocol):
                 link.release(link.received, self._clock.seconds())
                 self._flush()
 
+    def release(self, count: int) -> None:
+        """Acknowledge the first `count` I frames received, and never less again.
+
+        :raises ValueError: as `Link.release`.
+        """
+        if not self._down:
+            self.link.release(count, self._clock.seconds())
+            self._flush()
+
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the socket."""
         if not self._down:

@@ -8,7 +8,6 @@ the way is answered as a busy controlled station would; nothing is made up in th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 
@@ -17,12 +16,14 @@ from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import Cause, TypeId, Verdict, admitControl, describe, isSelect, mirror
 from mm2ss.iec104.asdu import withOriginator as from_
 from mm2ss.relay.audit import Audit, Outcome, auditEntry
+from mm2ss.relay.fairqueue import FairQueue
 from mm2ss.relay.files import FileSession, isFile
 from mm2ss.relay.lines import Lines, Turn
 from mm2ss.relay.locks import COMMANDS, Locks
 from mm2ss.relay.master import QUEUE_MAX, Master, Note, Outlet
 from mm2ss.relay.policies import Policies, refusalCause
 from mm2ss.relay.requests import Request, Requests
+from mm2ss.relay.rights import controls
 from mm2ss.relay.routing import Audience
 from mm2ss.relay.slots import Slots
 
@@ -31,8 +32,6 @@ CLOCK_WAIT = 1.0
 #: Seconds between looks at what waits.
 LOOK = 0.25
 _INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
-#: What only looks (interrogation, read, tests), and the blocks of a file.
-_NOT_AUDITED = frozenset((100, 102, 104, 107, 121, 123, 124, 125))
 
 
 class Commands:
@@ -42,6 +41,7 @@ class Commands:
     :param note: told of every event worth a line in the group's event log.
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
+    :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
     """
 
     def __init__(
@@ -50,11 +50,13 @@ class Commands:
         note: Note,
         audit: Audit,
         wallTime: Callable[[], float],
+        roundTrip: Callable[[float, float], None],
     ) -> None:
         self._config = config
         self._options = config.options
         self._note = note
         self._audit = audit
+        self._roundTrip = roundTrip
         self._policies = Policies(config.options, wallTime)
         self._requests: Requests[Master] = Requests(config.options, self._ended)
         self._slots = Slots()
@@ -62,8 +64,7 @@ class Commands:
         self._lines: Lines[Master] = Lines()
         self._files: FileSession[Master] = FileSession()
         self._rtu: Outlet | None = None
-        self._queued: deque[Master] = deque()  # masters with a queue, in turn
-        self._cleared: deque[Turn[Master]] = deque()  # those whose wait in line is over
+        self._queue = FairQueue()
         self._reset: Request[Master] | None = None  # nothing else is sent while it runs
         self._progress = dict.fromkeys(_INTERROGATIONS, 0.0)
         self._lookAt = inf
@@ -89,10 +90,10 @@ class Commands:
         """The RTU's connection is gone, and with it every request."""
         self._now = now
         self._rtu = None
-        for turn in (*self._cleared, *self._lines.waiting()):
+        for turn in (*self._queue.cleared, *self._lines.waiting()):
             self._unwait(turn)
             self._report(turn, Outcome.CONNECTION_LOST)
-        self._cleared.clear()
+        self._queue.cleared.clear()
         self._lines.clear()
         self._requests.void()
         self._locks.clear()
@@ -116,6 +117,8 @@ class Commands:
         else:
             request = self._requests.answer(asdu, now)
         if request is not None:
+            if asdu[0] in COMMANDS and asdu[2] & 0x3F == Cause.ACTIVATION_CON:
+                self._roundTrip(now - request.sent, now)
             return request.parties
         if audience in (Audience.FILE, Audience.FILE_OFFER):
             party = self._files.answered(asdu, now)
@@ -152,9 +155,7 @@ class Commands:
             elif asdu[0] == TypeId.C_CS_NA_1:
                 self._clock(turn, master)
             else:
-                if not master.queue:
-                    self._queued.append(master)
-                master.queue.append((asdu, now))
+                self._queue.put(master, asdu, now)
         self.pump(now)
         # A chunk that fills the queue is acknowledged already when that is seen; k more may come.
         if master.load > QUEUE_MAX + 2 * self._config.masters.k:
@@ -165,11 +166,8 @@ class Commands:
     def left(self, master: Master, now: float) -> None:
         """A master has stopped or is gone: its requests are given up, its selects deactivated."""
         self._now = now
-        dropped = [Turn(master, asdu, since) for asdu, since in master.queue]
-        master.queue.clear()
-        if dropped:
-            self._queued.remove(master)
-        for turn in (*self._cleared, *self._lines.waiting()):
+        dropped = self._queue.drop(master)
+        for turn in (*self._queue.cleared, *self._lines.waiting()):
             if self._drop(turn, master):
                 dropped.append(Turn(master, turn.asdu, turn.since))
         self._lines.forget()
@@ -182,7 +180,7 @@ class Commands:
         file = self._files.abandon(master, now)
         for asdu in (*endings, file) if file else endings:
             self._note(f"{describe(asdu)} sent to the RTU for a master that left", master.peer)
-            self._cleared.appendleft(Turn(master, asdu, now))
+            self._queue.cleared.appendleft(Turn(master, asdu, now))
         self.pump(now)
 
     def gone(self, master: Master, now: float) -> None:
@@ -195,7 +193,7 @@ class Commands:
         text, warn = self._policies.clockNote(master, turn.asdu)
         self._note(text, master.peer, warn=warn)
         if self._enter(turn, master):
-            self._cleared.appendleft(turn)
+            self._queue.cleared.appendleft(turn)
 
     # -- to the RTU -------------------------------------------------------------------------
 
@@ -203,7 +201,7 @@ class Commands:
         """Send what may be sent, as far as the RTU's window allows, in one write."""
         self._now = now
         rtu = self._rtu
-        if rtu is None or not (self._cleared or self._queued):
+        if rtu is None or not self._queue:
             return
         room = rtu.window
         batch: list[bytes] = []
@@ -217,19 +215,15 @@ class Commands:
 
     def _next(self, now: float) -> Turn[Master] | None:
         """What is sent next: those whose wait is over, then one of each master in turn."""
-        while self._cleared:
-            turn = self._cleared.popleft()
+        while self._queue.cleared:
+            turn = self._queue.cleared.popleft()
             if turn.parties:
                 return turn
             self._leave(turn)
-        while self._queued:
-            master = self._queued.popleft()
-            asdu, since = master.queue.popleft()
-            if master.queue:
-                self._queued.append(master)
-            turn = Turn(master, asdu, since)
-            if self._mayRun(turn, master, now):
-                return turn
+        while (waited := self._queue.take()) is not None:
+            master = waited.owners[0]
+            if self._mayRun(waited, master, now):
+                return waited
             master.throttle()
         return None
 
@@ -327,7 +321,7 @@ class Commands:
         self._leave(turn)
 
     def _leave(self, turn: Turn[Master]) -> None:
-        self._cleared.extend(self._lines.leave(turn))
+        self._queue.cleared.extend(self._lines.leave(turn))
 
     def _refuse(self, turn: Turn[Master], reason: str, cause: int = 0) -> None:
         """Answer a request negatively, as a controlled station does that cannot serve it."""
@@ -341,7 +335,7 @@ class Commands:
 
     def _report(self, turn: Turn[Master], outcome: Outcome, reason: str = "") -> None:
         """Tell the audit trail how a command ended."""
-        if turn.asdu[0] in _NOT_AUDITED:
+        if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):
             return
         for master, originator in turn.parties:
             asdu = from_(turn.asdu, originator)
@@ -374,18 +368,13 @@ class Commands:
 
     def _refuseStale(self, now: float) -> None:
         """Refuse what waits too long for the RTU's window: a late command is dangerous."""
-        stale = [turn for turn in self._cleared if self._overdue(turn, now)]
+        stale = [turn for turn in self._queue.cleared if self._overdue(turn, now)]
         for turn in stale:
-            self._cleared.remove(turn)
+            self._queue.cleared.remove(turn)
             self._refuse(turn, "it waited too long")
             self._leave(turn)
-        for master in tuple(self._queued):
-            while master.queue and now - master.queue[0][1] > self._options.commandAgeMax:
-                asdu, since = master.queue.popleft()
-                self._refuse(Turn(master, asdu, since), "it waited too long")
-            if not master.queue:
-                self._queued.remove(master)
-            master.throttle()
+        for turn in self._queue.takeOlder(now - self._options.commandAgeMax):
+            self._refuse(turn, "it waited too long")
 
     def _overdue(self, turn: Turn[Master], now: float) -> bool:
         """Whether a request has waited in line for too long."""
@@ -399,5 +388,5 @@ class Commands:
 
     def _look(self, now: float) -> None:
         """Look again soon while anything waits."""
-        waits = self._queued or self._cleared or any(True for _ in self._lines.waiting())
+        waits = self._queue or any(True for _ in self._lines.waiting())
         self._lookAt = now + LOOK if waits else inf

@@ -15,8 +15,11 @@ from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import HEADER_LENGTH, describe, endOfInitialization, withOriginator
 from mm2ss.relay.audit import Audit
 from mm2ss.relay.commands import Commands
+from mm2ss.relay.custody import Custody
+from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.ledger import Ledger
 from mm2ss.relay.master import Master, Note, Outlet
+from mm2ss.relay.places import Places
 from mm2ss.relay.rights import Rights
 from mm2ss.relay.routing import AUDIENCES, Audience
 
@@ -39,6 +42,8 @@ class Exchange:
     :param note: told of every event worth a line in the group's event log.
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
+    :param journal: the safe copy of the group's events; None = there is none.
+    :param secured: called out of turn when `acknowledge` has something to do.
     :ivar unmatched: answers of the RTU that belong to nobody's request.
     """
 
@@ -48,15 +53,22 @@ class Exchange:
         note: Note,
         audit: Audit,
         wallTime: Callable[[], float],
+        journal: SafeCopy | None,
+        secured: Callable[[], None],
     ) -> None:
         self._config = config
         self._options = config.options
         self._note = note
+        self._journal = journal
         self._ledger = Ledger(config.options.commandAgeMax)
-        self._commands = Commands(config, note, audit, wallTime)
+        self._custody = Custody(config, self._ledger, journal, secured)
+        self._places = Places(self._ledger, config.retain, config.bufferSize)
+        self._commands = Commands(config, note, audit, wallTime, self._custody.roundTrip)
         self._masters: list[Master] = []
-        self._rtu: Outlet | None = None
+        self._line: Outlet | None = None  # the RTU's connection, started or not
+        self._rtu: Outlet | None = None  # the same while requests may be sent to it
         self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
+        self._keeping = False  # the journal takes nothing, and the RTU keeps its events
         self._held = False
         self._heldSince = inf
         self._paused = False
@@ -79,9 +91,21 @@ class Exchange:
     @property
     def deadline(self) -> float:
         """When `wake` must be called at the latest; inf = never."""
-        return min(self._commands.deadline, self._lookAt)
+        return min(self._commands.deadline, self._custody.deadline, self._lookAt)
 
     # -- the RTU ----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The group starts: what the journal holds is the head of the ledger."""
+        if self._journal is not None and self._journal.held:
+            self._ledger.load(self._journal.held)
+            count = len(self._journal.held)
+            self._note(f"{count} events are in the journal, for the next master that starts")
+
+    def rtuConnected(self, outlet: Outlet) -> None:
+        """The RTU is connected; data transfer is stopped."""
+        self._line = outlet
+        self._custody.rtuConnected()
 
     def rtuStarted(self, outlet: Outlet, now: float) -> None:
         """Data transfer with the RTU is started."""
@@ -96,41 +120,73 @@ class Exchange:
         rtu, self._rtu = self._rtu, None
         held, self._held = self._held, False
         paused, self._paused = self._paused, False
-        if rtu is not None and held:
+        if rtu is not None and held and not self._custody.through:
             rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
         if rtu is not None and paused:
             rtu.pause(False)
 
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""
-        self._rtu = None
+        self._line = self._rtu = None
         self._held = self._paused = False
         self._fullSince = inf
         self._commands.rtuLost(now)
+        self.acknowledge(now)
 
     def rtuReceived(self, outlet: Outlet, asdus: list[bytes], now: float) -> None:
         """Give each ASDU to whom it is for."""
-        self._ledger.mark(now)
-        append = self._ledger.append
-        for asdu in asdus:
+        ledger = self._ledger
+        ledger.mark(now)
+        append = ledger.append
+        start = ledger.end
+        others: list[int] = []  # frames that did not enter the ledger
+        for number, asdu in enumerate(asdus):
             if len(asdu) < HEADER_LENGTH:
                 outlet.close(CloseCause.BAD_ASDU, describe(asdu))
-                break
+                return
             audience = AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F]
             if audience is Audience.ALL:
                 append(withOriginator(asdu, 0))
             else:
+                before = ledger.end
                 self._direct(audience, asdu, now)
+                if ledger.end == before:
+                    others.append(number)
             if not self._rtuSettled and audience is not Audience.INITIALIZED:
                 self._rtuSettled = True
+        self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
             master.pump(now)
         self._commands.pump(now)
         self._watch(outlet, now)
+        self.acknowledge(now)
 
     def rtuAcknowledged(self, now: float) -> None:
         """The RTU acknowledged requests: there may be room for more."""
         self._commands.pump(now)
+
+    def acknowledge(self, now: float) -> None:
+        """Acknowledge to the RTU what is settled or safe, and see that the rest becomes safe."""
+        if not self._custody.through:
+            return
+        point = self._custody.step(now)
+        if self._custody.failing != self._keeping:
+            self._noteKeeping()
+        if self._line is not None and not self._held:
+            self._line.release(point)
+
+    def _noteKeeping(self) -> None:
+        """Events have begun, or ceased, to wait at the RTU for the journal."""
+        self._keeping = self._custody.failing
+        if self._keeping:
+            why = self._journal.full if self._journal is not None else ""
+            self._note(f"the journal takes nothing ({why}): the RTU keeps its events", warn=True)
+        else:
+            self._note("the journal takes events again")
+
+    def roundTrip(self, seconds: float, now: float) -> None:
+        """The RTU answered a test after so long."""
+        self._custody.roundTrip(seconds, now)
 
     def _direct(self, audience: Audience, asdu: bytes, now: float) -> None:
         """Find whom an ASDU is for that is not simply for all."""
@@ -177,25 +233,40 @@ class Exchange:
 
     def masterStarted(self, outlet: Outlet, address: Address, rights: Rights, now: float) -> Master:
         """A master has started data transfer on its connection for the first time."""
-        master = Master(outlet, address, rights, self._ledger)
+        keepers = self._config.keepers
+        keeps = not keepers or any(address in network for network in keepers)
+        master = Master(outlet, address, rights, self._ledger, keeps)
         self._masters.append(master)
         self.masterResumed(master, now)
         return master
 
     def masterResumed(self, master: Master, now: float) -> None:
-        """A master has started (again): end of initialization, what is unsettled, what comes."""
-        master.start(endOfInitialization(self._config.commonAddress), now)
+        """A master has started (again): end of initialization, what is unsettled, what comes.
+
+        One whose place was kept gets what it has missed, in order, before what comes.
+        """
+        position, missed = self._places.take(master.address, now)
+        if position is not None:
+            missing = self._ledger.end - position
+            self._note(f"goes on where it was, {missing} frames behind", master.peer)
+        elif missed:
+            self._note(f"came back too late: it has missed {missed} frames", master.peer, warn=True)
+        master.start(endOfInitialization(self._config.commonAddress), position, now)
+        self._custody.mastersListen(True)
         master.pump(now)
 
     def masterStopping(self, master: Master, now: float) -> None:
         """A master sent STOPDT act: it counts as gone, but its acknowledgements still settle."""
         master.stop()
+        self._custody.mastersListen(self.active)
         self._commands.left(master, now)
         self._decideHold(now)
+        self.acknowledge(now)
 
     def masterGone(self, master: Master, now: float) -> None:
         """A master's connection is gone."""
         if master.started:
+            self._places.keep(master.address, master.reader.reached, now)
             self.masterStopping(master, now)
         self._commands.gone(master, now)
         self._masters.remove(master)
@@ -207,6 +278,7 @@ class Exchange:
         master.throttle()
         if self._held:
             self._decideHold(now)
+        self.acknowledge(now)
 
     def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:
         """Requests of a master."""
@@ -221,11 +293,13 @@ class Exchange:
             self._lookAt = inf
             if self._rtu is not None:
                 self._watch(self._rtu, now)
+        self._places.expire(now)
+        self.acknowledge(now)
 
     def _watch(self, rtu: Outlet, now: float) -> None:
         """Keep the group's memory within its bounds."""
         bound = self._config.bufferSize
-        trouble = self._held or self._ledger.octets >= self._options.ledgerMax
+        trouble = self._held or self._ledger.pressing >= self._options.ledgerMax
         for master in tuple(self._masters):
             if master.reader.waiting > bound // 2 and master.started:
                 trouble = True
@@ -240,9 +314,9 @@ class Exchange:
         """Withhold the RTU's acknowledgement while the ledger, or the lane of a master that
         keeps taking what it asked for, is too full."""
         ledger = self._ledger
-        if ledger.octets >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1):
+        if ledger.pressing >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1):
             ledger.trim()
-        full = ledger.octets >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1)
+        full = ledger.pressing >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1)
         self._fullSince = min(self._fullSince, now) if full else inf
         half = self._config.bufferSize // 2
         held = full or any(
@@ -254,8 +328,9 @@ class Exchange:
         if held != self._held and self._rtu is not None:
             self._held = held
             self._heldSince = now
-            self._rtu.hold(held)
-        paused = full and (self._paused or ledger.octets >= self._options.ledgerMax * EXCESS)
+            if not self._custody.through:
+                self._rtu.hold(held)
+        paused = full and (self._paused or ledger.pressing >= self._options.ledgerMax * EXCESS)
         if paused != self._paused and self._rtu is not None:
             self._paused = paused
             self._rtu.pause(paused)
@@ -263,6 +338,9 @@ class Exchange:
     def _relieve(self, rtu: Outlet, now: float) -> None:
         """The ledger has been full for too long: cut who is furthest behind, or stop reading."""
         if now - self._fullSince < STALL:
+            return
+        if self._places.giveUpFurthest(self._ledger.settled):
+            self._decideHold(now)
             return
         waiting = {
             master: master.reader.waitingOctets for master in self._masters if master.started
@@ -276,7 +354,7 @@ class Exchange:
                 return
             self._cut(furthest, now)
             self._ledger.trim()
-            if self._ledger.octets < self._options.ledgerMax:
+            if self._ledger.pressing < self._options.ledgerMax:
                 self._fullSince = inf  # that was enough
             self._decideHold(now)
         else:

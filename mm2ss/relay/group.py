@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from mm2ss.config.model import Address, GroupConfig, Host
+from mm2ss.config.model import AckMode, Address, GroupConfig, Host
 from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
@@ -23,6 +23,7 @@ from mm2ss.iec104.link import (
     LinkEvent,
     Received,
     Role,
+    RoundTrip,
     Started,
     State,
     Stopped,
@@ -39,11 +40,14 @@ from mm2ss.relay.endpoints import (
     portProblem,
 )
 from mm2ss.relay.exchange import Exchange
+from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.lifecycle import lifeCycle
 from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
 
 #: Seconds between attempts to use a port that was taken.
 PORT_RETRY = 5.0
+#: Seconds that an acknowledgement to the RTU may wait for more, or for a request to carry it.
+RELEASE_DELAY = 0.1
 #: Seconds that taking a group down may take in all.
 FINISH_TIME = 10.0
 
@@ -58,6 +62,7 @@ class GroupService(MultiService):
     :param reactor: connects, listens and keeps (monotonic) time.
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
+    :param journal: the safe copy of the group's events; its service must start before.
     :param portProblem: tells why a port on some addresses cannot be used, or nothing.
     """
 
@@ -70,6 +75,7 @@ class GroupService(MultiService):
         portProblem: Callable[[list[str], int], str] = portProblem,
         audit: Audit = lambda _entry: None,
         wallTime: Callable[[], float] = lambda: 0.0,
+        journal: SafeCopy | None = None,
     ) -> None:
         MultiService.__init__(self)
         self.name = f"group {config.id}"
@@ -77,7 +83,7 @@ class GroupService(MultiService):
         self._reactor = reactor
         self._portProblem = portProblem
         self._addresses = listenAddresses(config.options.listen)
-        self._exchange = Exchange(config, self.note, audit, wallTime)
+        self._exchange = Exchange(config, self.note, audit, wallTime, journal, self._secured)
         self._alarm = Alarm(reactor, self._wake)
         self._masters = MasterPort(
             config, self._exchange, self, reactor, self.note, self._alarm, self._addresses
@@ -102,6 +108,7 @@ class GroupService(MultiService):
     def startService(self) -> None:
         """Begin to connect to the RTU, once the port is known to be free."""
         MultiService.startService(self)
+        self._exchange.begin()
         self._begin(noted=False)
 
     def stopService(self) -> Deferred[Any]:
@@ -162,7 +169,12 @@ class GroupService(MultiService):
             return None
 
     def _makeLink(self, now: float) -> Link:
-        return Link(Role.CONTROLLING, self.config.rtu, now, self.config.idleTime)
+        idle = self.config.idleTime
+        if self.config.options.ackMode is AckMode.IMMEDIATE:
+            return Link(Role.CONTROLLING, self.config.rtu, now, idle)
+        link = Link(Role.CONTROLLING, self.config.rtu, now, idle, RELEASE_DELAY)
+        link.automatic = False
+        return link
 
     def _failed(self, host: Host, failure: Failure) -> None:
         self.note(f"RTU not reached: {failure.getErrorMessage()}", str(host), warn=True)
@@ -173,6 +185,7 @@ class GroupService(MultiService):
         self._ignored = 0
         self._schedule("proven", PROVEN, self._retry.reset)
         self.note("RTU connected", connection.peer)
+        self._exchange.rtuConnected(connection)
         self._life.rtuUp()
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
@@ -195,6 +208,8 @@ class GroupService(MultiService):
                 exchange.rtuReceived(connection, event.asdus, now)
             elif isinstance(event, (Acknowledged, Drained)):
                 exchange.rtuAcknowledged(now)
+            elif isinstance(event, RoundTrip):
+                exchange.roundTrip(event.seconds, now)
             elif isinstance(event, Started):
                 self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
                 self._retry.reset()
@@ -275,6 +290,11 @@ class GroupService(MultiService):
             done.callback(None)
 
     # -- time -------------------------------------------------------------------------------
+
+    def _secured(self) -> None:
+        """Events have become safe out of turn."""
+        self._exchange.acknowledge(self._reactor.seconds())
+        self._alarm.set(self._exchange.deadline)
 
     def _wake(self) -> None:
         self._exchange.wake(self._reactor.seconds())

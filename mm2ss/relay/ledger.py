@@ -31,10 +31,9 @@ class Ledger:
     :ivar secured: everything before this position is settled, or safe elsewhere.
     :ivar octets: memory of all entries and lanes, `FRAME_OVERHEAD` included.
     :param age: seconds; see `horizon`.
-    :param held: entries to begin with, which are safe and not settled.
     """
 
-    def __init__(self, age: float = 10.0, held: Sequence[bytes] = ()) -> None:
+    def __init__(self, age: float = 10.0) -> None:
         self._age = age
         self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
         self.base = 0
@@ -46,6 +45,9 @@ class Ledger:
         self._trimAt = _TRIM_STEP
         self.secured = 0
         self._heldOctets = 0  # of the entries that are secured and not settled
+
+    def load(self, held: Sequence[bytes]) -> None:
+        """Begin with entries that are safe and not settled."""
         for asdu in held:
             self.append(asdu)
         self.secure(self.end)

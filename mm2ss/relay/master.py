@@ -32,6 +32,9 @@ class Outlet(Protocol):
     def hold(self, held: bool) -> None:
         """Withhold the acknowledgement of what is received, or give it again."""
 
+    def release(self, count: int) -> None:
+        """Acknowledge the first `count` I frames of the connection, and never less again."""
+
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the connection."""
 
@@ -50,6 +53,7 @@ class Master:
     """A master that is connected to the group.
 
     :ivar outlet: its connection.
+    :param keeps: whether its acknowledgement settles events.
     :ivar address: where it connects from.
     :ivar rights: what it may ask for.
     :ivar started: whether data transfer is started; only then anything is sent to it.
@@ -58,7 +62,14 @@ class Master:
     :ivar inLine: its requests that wait until others of their kind are done.
     """
 
-    def __init__(self, outlet: Outlet, address: Address, rights: Rights, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        address: Address,
+        rights: Rights,
+        ledger: Ledger,
+        keeps: bool = True,
+    ) -> None:
         self.outlet = outlet
         self.address = address
         self.rights = rights
@@ -66,7 +77,7 @@ class Master:
         self.slot: int | None = None
         self.queue: deque[tuple[bytes, float]] = deque()
         self.inLine = 0
-        self.reader = Reader(ledger)
+        self.reader = Reader(ledger, keeps)
         self._ledger = ledger
         self._progress = 0.0
         self._refusals = 0
@@ -91,9 +102,12 @@ class Master:
         """Let its requests be acknowledged only while not too many of them wait."""
         self.outlet.hold(self.load > QUEUE_MAX)
 
-    def start(self, greeting: bytes, now: float) -> None:
-        """Data transfer starts: first `greeting`, then all that is not settled, then what comes."""
-        self._ledger.attach(self.reader)
+    def start(self, greeting: bytes, position: int | None, now: float) -> None:
+        """Data transfer starts: first `greeting`, then all that is not settled, then what comes.
+
+        :param position: a place in the ledger from which to go on instead.
+        """
+        self._ledger.attach(self.reader, position)
         self.reader.addFirst(greeting)
         self.started = True
         self._progress = now

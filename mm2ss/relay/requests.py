@@ -73,6 +73,7 @@ class Request(Generic[Owner]):
     :ivar turn: the request as its masters sent it.
     :ivar owner: the first master that asked; opaque here.
     :ivar slot: the originator address under which it went to the RTU (0-255).
+    :ivar sent: when it went to the RTU, monotonic seconds.
     :ivar expired: it is a tombstone.
     """
 
@@ -87,6 +88,7 @@ class Request(Generic[Owner]):
         "qualifier",
         "refusedBy",
         "select",
+        "sent",
         "slot",
         "stations",
         "test",
@@ -95,11 +97,12 @@ class Request(Generic[Owner]):
         "value",
     )
 
-    def __init__(self, turn: Turn[Owner], slot: int) -> None:
+    def __init__(self, turn: Turn[Owner], slot: int, now: float) -> None:
         asdu = turn.asdu
         self.turn = turn
         self.owner = turn.parties[0][0]
         self.slot = slot
+        self.sent = now
         self.typeId = asdu[0]
         self.cause = asdu[2] & 0x3F
         self.commonAddress = asdu[4] | asdu[5] << 8
@@ -212,7 +215,7 @@ class Requests(Generic[Owner]):
 
     def open(self, turn: Turn[Owner], slot: int, now: float) -> Request[Owner]:
         """Remember a request that goes to the RTU now."""
-        request = Request(turn, slot)
+        request = Request(turn, slot, now)
         own = self._byOwner.setdefault(request.owner, {})
         if len(own) >= REQUESTS_MAX:
             self._remove(next(iter(own)), Outcome.TIMED_OUT)

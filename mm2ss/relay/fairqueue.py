@@ -1,0 +1,58 @@
+"""Requests that wait for the RTU's window, in a fair order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from mm2ss.relay.lines import Turn
+from mm2ss.relay.master import Master
+
+
+class FairQueue:
+    """What is to go to the RTU: first what has waited in line already, then one request of each
+    master in turn.
+
+    What has waited is `cleared`: it has its point, line or moment, and goes out unexamined.
+    """
+
+    def __init__(self) -> None:
+        self.cleared: deque[Turn[Master]] = deque()
+        self._masters: deque[Master] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self.cleared or self._masters)
+
+    def put(self, master: Master, asdu: bytes, now: float) -> None:
+        """A master's request stands behind its others."""
+        if not master.queue:
+            self._masters.append(master)
+        master.queue.append((asdu, now))
+
+    def take(self) -> Turn[Master] | None:
+        """The next request of a master; None when none waits."""
+        if not self._masters:
+            return None
+        master = self._masters.popleft()
+        asdu, since = master.queue.popleft()
+        if master.queue:
+            self._masters.append(master)
+        return Turn(master, asdu, since)
+
+    def drop(self, master: Master) -> list[Turn[Master]]:
+        """A master is gone; returns what it had in its queue."""
+        dropped = [Turn(master, asdu, since) for asdu, since in master.queue]
+        if dropped:
+            master.queue.clear()
+            self._masters.remove(master)
+        return dropped
+
+    def takeOlder(self, than: float) -> Iterable[Turn[Master]]:
+        """Take what came before a moment, without the cleared."""
+        for master in tuple(self._masters):
+            while master.queue and master.queue[0][1] < than:
+                asdu, since = master.queue.popleft()
+                yield Turn(master, asdu, since)
+            if not master.queue:
+                self._masters.remove(master)
+            master.throttle()
