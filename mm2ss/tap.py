@@ -7,35 +7,39 @@ logs, all under the one service that twistd runs.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python import usage
 
 from mm2ss import __version__
 from mm2ss.config.check import exitStatus, report
 from mm2ss.config.load import Configuration, loadConfiguration
-from mm2ss.config.model import GroupConfig
+from mm2ss.config.model import AckMode, GroupConfig
 from mm2ss.config.problems import Problem, Severity
 from mm2ss.relay.group import GroupService
+from mm2ss.relay.journal import GroupJournal, JournalService
+from mm2ss.relay.journalapi import GroupKey, Hold
+from mm2ss.services.audit import AuditService
 from mm2ss.services.eventlog import EventLogService
-
-#: Environment variable with the port of the demo's masters.
-DEMO_PORT = "MM2SS_DEMO_PORT"
 
 
 class Options(usage.Options):
     """The command line behind ``twistd mm2ss``."""
 
-    longdesc = """\
-        Many IEC 60870-5-104 masters share one RTU. Each row of the CSV file is a group: one RTU,
-        and a port for its masters. MIND WHERE -n STANDS: 'twistd -n mm2ss' MEANS FOREGROUND,
-        'twistd mm2ss -n' MEANS NO CONSOLE (and goes to the background)."""
+    longdesc = (
+        "Many IEC 60870-5-104 masters share one RTU. Each row of the CSV file is a group: one RTU,"
+        " and a port for its masters. MIND WHERE -n STANDS: 'twistd -n mm2ss' MEANS FOREGROUND,"
+        " 'twistd mm2ss -n' MEANS NO CONSOLE (and goes to the background)."
+    )
 
     optParameters = (
         (
@@ -80,6 +84,13 @@ class Options(usage.Options):
         self["ntp_server"].append(server)
 
     opt_s = opt_ntp_server
+    opt_h = usage.Options.opt_help
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the command line. (usage by itself takes ``--ntp-server`` only.)"""
+        words = sys.argv[1:] if options is None else options
+        words = [re.sub("^--ntp_server(?==|$)", "--ntp-server", word) for word in words]
+        usage.Options.parseOptions(self, words)
 
     def postOptions(self) -> None:
         """Do what needs no service: refuse what cannot be, and ``--check``."""
@@ -114,8 +125,8 @@ def makeService(options: Options) -> IService:
 def _demo(reactor: Any) -> IService:
     from mm2ss.simulator import demoGroups, demoRtu  # not loaded where RTUs are real
 
-    groups = demoGroups(int(os.environ.get(DEMO_PORT, "2404")))
-    service = RelayService(groups, (), reactor)
+    groups = [GroupService(config, reactor) for config in demoGroups()]
+    service = RelayService(groups)
     service.addBeside(demoRtu(reactor))
     return service
 
@@ -130,14 +141,42 @@ def _relay(options: Options, reactor: Any) -> IService:
         raise SystemExit(f"mm2ss cannot run: {last}")
     if problems:
         print(f"mm2ss: {len(problems)} problems in the files; --check lists them", file=sys.stderr)
-    groups = configuration.groups
-    service = RelayService(groups, problems, reactor)
-    log = configuration.serviceFile.settings.log
-    logged = {group.id: group.name for group in groups if group.logEvents}
-    service.addBeside(
-        EventLogService(logged, str(log.directory), log.rotateSize, log.keep, reactor, time.time)
-    )
+    log = configuration.serviceFile.log
+    logs = str(log.directory), log.rotateSize, log.keep, reactor, time.time
+    logged = {group.id: group.name for group in configuration.groups if group.logEvents}
+    audit = AuditService(*logs, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
+    state = configuration.serviceFile.settings.stateDirectory
+    journal = JournalService(str(state / "journal"), reactor, time.time)
+    groups = [
+        GroupService(
+            config,
+            reactor,
+            audit=audit,
+            wallTime=time.time,
+            journal=_safeCopy(journal, config),
+        )
+        for config in configuration.groups
+    ]
+    service = RelayService(groups, problems)
+    service.addBeside(EventLogService(logged, *logs, level=log.level))
+    service.addBeside(audit)
+    if any(map(_journals, configuration.groups)):
+        service.addBeside(journal)
     return service
+
+
+def _journals(config: GroupConfig) -> bool:
+    """Whether a group keeps events in the journal."""
+    return config.options.journal and config.options.ackMode is AckMode.THROUGH
+
+
+def _safeCopy(journal: JournalService, config: GroupConfig) -> GroupJournal | None:
+    """A group's part of the journal, if it has one."""
+    if not _journals(config):
+        return None
+    options = config.options
+    hold = Hold(options.holdMax.frames, options.holdMax.octets, options.holdAge)
+    return journal.open(GroupKey(config.id, config.commonAddress, config.name), hold)
 
 
 class PortsInUse(Exception):
@@ -149,23 +188,19 @@ class RelayService(MultiService):
 
     :param groups: what is to run.
     :param problems: what was wrong in the files; said in the log at the start.
-    :param reactor: connects, listens and keeps monotonic time.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, groups: Iterable[GroupConfig], problems: Sequence[Problem], reactor: Any
-    ) -> None:
+    def __init__(self, groups: Iterable[GroupService], problems: Sequence[Problem] = ()) -> None:
         MultiService.__init__(self)
         self._problems = problems
         self._beside = MultiService()
         self._beside.setServiceParent(self)
         self._groups = MultiService()
         self._groups.setServiceParent(self)
-        for config in groups:
-            group: IService = GroupService(config, reactor)
-            group.setServiceParent(self._groups)
+        for group in groups:
+            IService(group).setServiceParent(self._groups)
 
     def addBeside(self, service: IService) -> None:
         """Add a service that the groups need around them."""

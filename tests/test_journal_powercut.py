@@ -1,0 +1,316 @@
+"""The journal under power cuts, kills, full and failing disks, at any operation, again and again.
+
+The model plays the group's part as the relay does: it offers events in order, offers again what
+was refused, and holds the journal to its one promise: what it has confirmed and no master has
+taken is there at the next start, in order, once, unmodified.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.internet.task import Clock
+
+from mm2ss.relay.journal import GroupJournal, GroupKey, JournalService
+from tests.powercut import ModelDisk, PowerCut
+
+KEYS = [GroupKey(1, 11, "north"), GroupKey(2, 11, "south"), GroupKey(3, 13, "Ümspannwerk")]
+SEGMENT = 3000
+RESERVE = 1500
+
+
+class InlineReactor(Clock):
+    """Time, and calls from the thread that is none."""
+
+    def callFromThread(self, call: Callable[..., Any], *args: Any) -> None:
+        self.callLater(0, call, *args)
+
+
+@dataclass
+class Plant:
+    """A group as the model knows it.
+
+    :ivar events: of this run, by position (those that need no journal are in it as b"").
+    :ivar confirmed: positions that the journal has confirmed.
+    :ivar offered: the position from which nothing has been offered.
+    :ivar settled: as in the ledger.
+    :ivar held: how many were there at the start. Those of them that were never confirmed are
+        certain when anything is confirmed in this run.
+    """
+
+    events: list[bytes] = field(default_factory=list)
+    confirmed: set[int] = field(default_factory=set)
+    offered: int = 0
+    settled: int = 0
+    journal: GroupJournal | None = None
+    held: int = 0
+
+    def unsettled(self) -> list[tuple[int, bytes]]:
+        rest = range(self.settled, len(self.events))
+        return [(position, self.events[position]) for position in rest if self.events[position]]
+
+    def owed(self) -> list[bytes]:
+        """What must not be lost."""
+        return [event for position, event in self.unsettled() if position in self.confirmed]
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """A journal service without its thread, on a model disk."""
+
+    @initialize(seed=st.integers(0, 2**32))
+    def begin(self, seed: int) -> None:
+        self.disk = ModelDisk(Random(seed))
+        self.random = Random(seed + 1)
+        self.serial = 0
+        self.plants = {key: Plant() for key in KEYS}
+        self.aside: set[bytes] = set()
+        self.service: JournalService | None = None
+        self.isTroubled = False
+        self.start(KEYS)
+
+    # -- the process ------------------------------------------------------------------------
+
+    def start(self, keys: list[GroupKey]) -> None:
+        """A start that works, if need be after some that the power cuts short."""
+        while True:
+            try:
+                self.tryStart(keys)
+                return
+            except PowerCut:
+                self.disk.cutPower()
+
+    def tryStart(self, keys: list[GroupKey]) -> None:
+        self.clock = InlineReactor()
+        self.service = service = JournalService(
+            "/model",
+            self.clock,
+            lambda: 1e9,
+            segmentSize=SEGMENT,
+            reserve=RESERVE,
+            disk=self.disk,
+            startThread=lambda target: lambda: None,
+            now=self.clock.seconds,
+        )
+        journals = {key: service.open(key) for key in keys}
+        service.startService()
+        for key in KEYS:
+            if key in journals:
+                self.check(self.plants[key], journals[key].held)
+                self.plants[key] = self.resumed(self.plants[key], journals[key])
+            else:
+                # Set aside; if the power is cut soon, it may be there when the group is back.
+                plant = self.plants[key]
+                self.aside.update(plant.owed())
+                self.plants[key] = Plant(plant.events, settled=len(plant.events))
+        self.checkAside()
+
+    def check(self, plant: Plant, held: list[bytes]) -> None:
+        """What every start must show."""
+        expected = [event for event in plant.events if event]
+        places = {event: place for place, event in enumerate(expected)}
+        assert all(event in places for event in held), "of another group, or altered"
+        order = [places[event] for event in held]
+        assert order == sorted(set(order)), "order, or twice"
+        there = set(held)
+        missing = [event for event in plant.owed() if event not in there]
+        assert not missing, f"lost {missing}"
+        # Without a hole, lest what the RTU sends again comes after what it sent later.
+        unsettled = [event for _, event in plant.unsettled()]
+        kept = [event in there for event in unsettled]
+        assert kept == sorted(kept, reverse=True), "a hole"
+
+    def resumed(self, plant: Plant, journal: GroupJournal) -> Plant:
+        """The group after a restart: the RTU sends again what it was not acknowledged, which the
+        model takes for new events."""
+        owed = set(plant.owed())
+        fresh = Plant(list(journal.held), journal=journal, offered=len(journal.held))
+        fresh.held = len(journal.held)
+        fresh.confirmed = {place for place, event in enumerate(journal.held) if event in owed}
+        return fresh
+
+    def checkAside(self) -> None:
+        there: set[bytes] = set()
+        for name in self.disk.listing():
+            if name.startswith("events-"):
+                for line in self.disk.content(name).split(b"\n"):
+                    # (A power cut may have left the beginning of such a file, or garbage.)
+                    try:
+                        there.add(bytes.fromhex(line.rpartition(b" ")[2].decode()))
+                    except ValueError:
+                        pass
+        assert self.service is not None and self.service._store is not None
+        for chain in self.service._store._chains.values():
+            there.update(entry.asdu for entry in chain.entries)
+        assert self.aside <= there
+
+    # -- what happens -----------------------------------------------------------------------
+
+    @rule(which=st.integers(0, 2), count=st.integers(1, 30), size=st.integers(8, 249))
+    def rtuSends(self, which: int, count: int, size: int) -> None:
+        plant = self.plants[KEYS[which]]
+        if plant.journal is None:
+            return
+        for _ in range(count):
+            self.serial += 1
+            text = b"%d/%d " % (which, self.serial)
+            needsNone = self.serial % 5 == 0
+            plant.events.append(b"" if needsNone else text + self.random.randbytes(size))
+
+    @rule(which=st.integers(0, 2), count=st.integers(1, 40))
+    def write(self, which: int, count: int) -> None:
+        plant = self.plants[KEYS[which]]
+        if plant.journal is None:
+            return
+        first = max(plant.offered, plant.settled)
+        entries = [
+            (position, plant.events[position])
+            for position in range(first, min(first + count, len(plant.events)))
+            if plant.events[position]
+        ]
+        if not entries:
+            return
+        plant.offered = entries[-1][0] + 1
+
+        def done(success: bool) -> None:
+            if success:
+                for other in self.plants.values():
+                    other.confirmed.update(range(other.held))
+                plant.confirmed.update(position for position, _ in entries)
+            else:
+                plant.offered = min(plant.offered, entries[0][0])
+
+        plant.journal.write(entries, done)
+
+    @rule(which=st.integers(0, 2), part=st.floats(0, 1))
+    def settle(self, which: int, part: float) -> None:
+        plant = self.plants[KEYS[which]]
+        if plant.journal is None:
+            return
+        rest = len(plant.events) - plant.settled
+        plant.settled += round(rest * part)
+        plant.journal.settle(plant.settled)
+
+    @rule(times=st.integers(1, 4), seconds=st.sampled_from([0.0, 0.06, 1.1, 40.0]))
+    def work(self, times: int, seconds: float) -> None:
+        assert self.service is not None
+        for _ in range(times):
+            self.clock.advance(0)
+            try:
+                if self.service._writer is not None:
+                    self.service._writer.round()
+            except PowerCut:
+                # What was confirmed before is told no more: the machine is off.
+                self.disk.cutPower()
+                self.start(KEYS)
+                return
+            self.clock.advance(0)
+            self.clock.advance(seconds)
+
+    @rule(operations=st.integers(0, 12))
+    def armPowerCut(self, operations: int) -> None:
+        self.disk.cutAt = operations
+
+    @rule(
+        operations=st.integers(0, 8),
+        code=st.sampled_from([errno.EIO, errno.ENOSPC]),
+        times=st.integers(1, 4),
+    )
+    def armFailure(self, operations: int, code: int, times: int) -> None:
+        self.isTroubled = True
+        for number in range(times):
+            self.disk.failures[operations + number] = code
+
+    @rule(more=st.integers(0, 6000))
+    def diskFills(self, more: int) -> None:
+        self.isTroubled = True
+        self.disk.capacity = self.disk.used + more
+
+    @precondition(lambda self: self.isTroubled)
+    @rule()
+    def troubleEnds(self) -> None:
+        """Room again: within a few rounds all that is offered is confirmed."""
+        self.disk.capacity = None
+        self.disk.failures.clear()
+        self.isTroubled = False
+        self.disk.cutAt = None
+        for _ in range(4):
+            self.work(1, 40.0)
+        for which in range(3):
+            plant = self.plants[KEYS[which]]
+            if plant.journal is not None:
+                assert plant.journal.full == ""
+                self.write(which, 10_000)
+        self.work(2, 0.06)
+        for plant in self.plants.values():
+            if plant.journal is not None:
+                live = {position for position, _ in plant.unsettled() if position >= plant.held}
+                assert live <= plant.confirmed
+                assert not any(plant.events[max(plant.offered, plant.settled) :])
+
+    @rule()
+    def cutPowerNow(self) -> None:
+        self.disk.cutPower()
+        self.start(KEYS)
+
+    @rule(keys=st.sets(st.sampled_from(KEYS)), thenCut=st.booleans())
+    def killAndChange(self, keys: set[GroupKey], thenCut: bool) -> None:
+        self.disk.kill()
+        self.start([key for key in KEYS if key in keys])
+        if thenCut:
+            self.disk.cutPower()
+            self.start(KEYS)
+
+    @rule()
+    def kill(self) -> None:
+        self.disk.kill()
+        self.start(KEYS)
+
+    @rule()
+    def stopInOrder(self) -> None:
+        assert self.service is not None
+        wasTroubled = self.isTroubled
+        ended: list[None] = []
+        self.service.stopService().addCallback(ended.append)
+        try:
+            if self.service._writer is not None:
+                self.service._writer._stopping = True
+                self.service._writer.finish()
+        except PowerCut:
+            self.disk.cutPower()
+            self.start(KEYS)
+            return
+        self.service._writer = None
+        while self.clock.getDelayedCalls():
+            self.clock.advance(0)
+        settled = [plant.settled for plant in self.plants.values()]
+        before = list(self.plants.values())
+        isArmed = self.disk.cutAt is not None
+        self.disk.cutPower()
+        self.start(KEYS)
+        if not wasTroubled and not isArmed:
+            for position, old, key in zip(settled, before, KEYS, strict=True):
+                gone = {event for event in old.events[:position] if event}
+                journal = self.plants[key].journal
+                assert journal is not None and not gone & set(journal.held), "settled returns"
+
+    # -- always -----------------------------------------------------------------------------
+
+    @invariant()
+    def filesAreBounded(self) -> None:
+        if getattr(self, "service", None) is None or self.isTroubled:
+            return
+        assert self.service is not None
+        store = self.service._store
+        if store is not None and self.service._writer is not None:
+            assert len(store._segments) < 200
+
+
+TestJournal = JournalMachine.TestCase
+TestJournal.settings = settings(stateful_step_count=40)
