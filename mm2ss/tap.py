@@ -23,7 +23,7 @@ from twisted.python import usage
 from mm2ss import __version__
 from mm2ss.config.check import exitStatus, report
 from mm2ss.config.load import Configuration, loadConfiguration
-from mm2ss.config.model import AckMode, GroupConfig
+from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journal import GroupJournal, JournalService
@@ -145,8 +145,8 @@ def _relay(options: Options, reactor: Any) -> IService:
     logs = str(log.directory), log.rotateSize, log.keep, reactor, time.time
     logged = {group.id: group.name for group in configuration.groups if group.logEvents}
     audit = AuditService(*logs, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
-    state = configuration.serviceFile.settings.stateDirectory
-    journal = JournalService(str(state / "journal"), reactor, time.time)
+    folder = configuration.serviceFile.settings.journalDirectory
+    journal = JournalService(str(folder), reactor, time.time)
     groups = [
         GroupService(
             config,
@@ -160,19 +160,14 @@ def _relay(options: Options, reactor: Any) -> IService:
     service = RelayService(groups, problems)
     service.addBeside(EventLogService(logged, *logs, level=log.level))
     service.addBeside(audit)
-    if any(map(_journals, configuration.groups)):
+    if any(group.options.journalled for group in configuration.groups):
         service.addBeside(journal)
     return service
 
 
-def _journals(config: GroupConfig) -> bool:
-    """Whether a group keeps events in the journal."""
-    return config.options.journal and config.options.ackMode is AckMode.THROUGH
-
-
 def _safeCopy(journal: JournalService, config: GroupConfig) -> GroupJournal | None:
     """A group's part of the journal, if it has one."""
-    if not _journals(config):
+    if not config.options.journalled:
         return None
     options = config.options
     hold = Hold(options.holdMax.frames, options.holdMax.octets, options.holdAge)

@@ -328,6 +328,21 @@ def test_rtuThatIgnoresItsWindow() -> None:
         assert most <= 2 * SMALL
 
 
+def test_stopWhileTheRtuIsNotRead() -> None:
+    """When the last master goes while nothing is read from the RTU, the stop still completes."""
+    with World(ledgerMax=SMALL, bufferSize=10**6, rtuParameters=WIDE) as world:
+        master = world.master()
+        master.mute()
+        world.rtu.send(*asdus(2 * MANY))
+        world.run(0.5)
+        assert world.group._exchange._paused
+        world.rtu.send(*asdus(10, 50000))
+        master.die()
+        world.run(0.5)
+        assert world.rtu.heard[-2:].count("STOPDT act") == 1
+        assert world.rtu.link.state.name == "STOPPED"
+
+
 # -- requests that wait ---------------------------------------------------------------------
 
 

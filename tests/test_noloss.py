@@ -384,3 +384,36 @@ def test_closesNameTheirCause() -> None:
         world.rtu.send(event(1))
         world.run(16)
         assert world.notes.about(CloseCause.T1_I_FRAME.value)
+
+
+def test_W19_cyclicDataDoesNotPileUp() -> None:
+    """While no keeper is there its events are kept, and what can be had again is not."""
+    world, journal = journalled(keepers=(ip_network("192.0.2.2/32"),), masters=WIDE)
+    with world:
+        world.master("192.0.2.1", parameters=WIDE)
+        kept = []
+        for number in range(200):
+            kept.append(event(number))
+            world.rtu.send(kept[-1], *(data(point, 1, 13) for point in range(11)))
+            world.run(14)
+        ledger = world.group._exchange._ledger
+        assert ledger.octets < 60_000
+        assert journal.unsettled == kept
+        keeper = world.master("192.0.2.2")
+        world.run(20)
+        assert [asdu for asdu in events(keeper) if asdu[2] == 3] == kept
+        assert len(events(keeper)) < 2 * len(kept)
+        world.run(15)
+        assert journal.unsettled == []
+        assert ledger.octets < 10_000
+
+
+def test_memoryIsBoundedWithoutAJournal() -> None:
+    """Without a journal, what is acknowledged early still counts against ledger_max."""
+    with Through(ledgerMax=65536, keepers=(ip_network("192.0.2.2/32"),)) as world:
+        world.master("192.0.2.1")
+        for number in range(0, 3000, 12):
+            if world.rtu.started:
+                world.rtu.send(*asdus(12, number))
+            world.run(14)
+        assert world.group._exchange._ledger.octets < 65536 * 1.5

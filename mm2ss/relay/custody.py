@@ -15,7 +15,7 @@ from math import inf
 from mm2ss.config.model import AckMode, GroupConfig
 from mm2ss.relay.ackpoint import AckPoint
 from mm2ss.relay.journalapi import SafeCopy
-from mm2ss.relay.ledger import Ledger
+from mm2ss.relay.ledger import Ledger, isRepeatable
 from mm2ss.relay.roundtrip import RoundTrips
 
 #: Seconds that an acknowledgement must at least have to reach the RTU before its t1 is over; and
@@ -29,10 +29,10 @@ WRITE_TIME = 1.0
 COUNT_TIME = 2.0
 #: Seconds before writing is tried again after the journal could not take it.
 RETRY = 1.0
+#: Entries after which the ledger is thinned again.
+_THIN_STEP = 256
 #: Seconds by which arrival times are rounded; a coarser grain needs less memory.
 _GRAIN = 0.1
-#: Cyclic and background data and what an interrogation brought can be had again.
-_REPEATABLE = frozenset((1, 2, *range(20, 37)))
 
 
 class Custody:
@@ -181,7 +181,7 @@ class Custody:
         entries = [
             (position, asdu)
             for position, asdu in enumerate(self._ledger.slice(start, due - start), start)
-            if asdu[2] & 0x3F not in _REPEATABLE
+            if not isRepeatable(asdu)
         ]
         self._submitted = due
         if self._journal is not None and entries:
@@ -216,3 +216,5 @@ class Custody:
     def _secure(self, position: int) -> None:
         self.early += max(0, position - self._ledger.secured)
         self._ledger.secure(position)
+        if self._ledger.end - self._ledger.thinned >= _THIN_STEP:
+            self._ledger.thin()

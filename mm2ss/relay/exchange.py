@@ -60,7 +60,7 @@ class Exchange:
         self._options = config.options
         self._note = note
         self._journal = journal
-        self._ledger = Ledger(config.options.commandAgeMax)
+        self._ledger = Ledger(config.options.commandAgeMax, journal is not None)
         self._custody = Custody(config, self._ledger, journal, secured)
         self._places = Places(self._ledger, config.retain, config.bufferSize)
         self._commands = Commands(config, note, audit, wallTime, self._custody.roundTrip)

@@ -18,8 +18,17 @@ from typing import Protocol
 
 #: Octets that a kept frame costs beside its own: Python's bytes object and its place in a list.
 FRAME_OVERHEAD = 48
+#: Octets of an entry that was dropped: its place in the list.
+_EMPTY = 8
+#: Cyclic and background data and what an interrogation brought can be had again.
+_REPEATABLE = frozenset((1, 2, *range(20, 37)))
 #: The ledger looks for entries that nobody needs each time it has grown by this many at least.
 _TRIM_STEP = 256
+
+
+def isRepeatable(asdu: bytes) -> bool:
+    """Whether the RTU sends the same again, of itself or when it is interrogated."""
+    return not asdu or asdu[2] & 0x3F in _REPEATABLE
 
 
 class Ledger:
@@ -30,11 +39,14 @@ class Ledger:
     :ivar settled: position of the first entry that no (keeping) master has acknowledged.
     :ivar secured: everything before this position is settled, or safe elsewhere.
     :ivar octets: memory of all entries and lanes, `FRAME_OVERHEAD` included.
+    :ivar thinned: before this position, what can be had again may be missing.
     :param age: seconds; see `horizon`.
+    :param journalled: whether what is secured is on disk, where its memory is bounded.
     """
 
-    def __init__(self, age: float = 10.0) -> None:
+    def __init__(self, age: float = 10.0, journalled: bool = False) -> None:
         self._age = age
+        self._journalled = journalled
         self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
         self.base = 0
         self.end = 0
@@ -44,6 +56,7 @@ class Ledger:
         self._holders: list[Holder] = []
         self._trimAt = _TRIM_STEP
         self.secured = 0
+        self.thinned = 0
         self._heldOctets = 0  # of the entries that are secured and not settled
 
     def load(self, held: Sequence[bytes]) -> None:
@@ -104,7 +117,29 @@ class Ledger:
             self.secured = position
 
     def _weigh(self, start: int, end: int) -> int:
-        return sum(map(len, self.slice(start, end - start))) + FRAME_OVERHEAD * (end - start)
+        """The memory of entries that are on disk, too."""
+        if not self._journalled:
+            return 0
+        return sum(
+            len(asdu) + FRAME_OVERHEAD
+            for asdu in self.slice(start, end - start)
+            if not isRepeatable(asdu)
+        )
+
+    def thin(self) -> None:
+        """Drop what is unsettled but secured, behind everybody, and can be had again.
+
+        Else cyclic data would pile up while no master is there whose acknowledgement settles.
+        The entries stay, empty, and are passed over by who comes to them.
+        """
+        end = min([self.secured] + [holder.position for holder in self._holders])
+        start = max(self.thinned, self.base)
+        for index in range(start - self.base, end - self.base):
+            asdu = self._entries[index]
+            if isRepeatable(asdu):
+                self._entries[index] = b""
+                self.octets -= len(asdu) + FRAME_OVERHEAD - _EMPTY
+        self.thinned = max(self.thinned, end)
 
     def trim(self, least: int = 1) -> None:
         """Let go of what is settled and behind everybody who holds it, if it is so much."""
@@ -114,7 +149,8 @@ class Ledger:
             gone = self._entries[:count]
             del self._entries[:count]
             self.base = needed
-            self.octets -= sum(map(len, gone)) + FRAME_OVERHEAD * count
+            full = count - gone.count(b"") if self.thinned > needed - count else count
+            self.octets -= sum(map(len, gone)) + FRAME_OVERHEAD * full + _EMPTY * (count - full)
         self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
 
     def attach(self, reader: Reader, position: int | None = None) -> None:
@@ -218,20 +254,29 @@ class Reader:
         lane = self._lane
         frames: list[bytes] = []
         while limit > 0:
-            shared = not (lane and lane[0][0] <= self.position)
+            stop = lane[0][0] if lane else ledger.end
+            if self.position < ledger.thinned:
+                self._passDropped(stop)
+            shared = stop > self.position
             if shared:
-                stop = lane[0][0] if lane else ledger.end
-                chunk = ledger.slice(self.position, min(limit, stop - self.position))
-                if not chunk:
-                    break
+                # One by one where entries may be missing: a run in flight has none missing.
+                most = limit if self.position >= ledger.thinned else 1
+                chunk = ledger.slice(self.position, min(most, stop - self.position))
                 self.position += len(chunk)
-            else:
+            elif lane:
                 chunk = [self._popLane()]
+            else:
+                break
             frames += chunk
             limit -= len(chunk)
             self._sent += len(chunk)
             self._flight.append((self._sent, self.position, shared))
         return frames
+
+    def _passDropped(self, stop: int) -> None:
+        """Go on to the next entry that was not dropped, or to where to stop."""
+        while self.position < stop and not self._ledger.slice(self.position, 1)[0]:
+            self.position += 1
 
     def _popLane(self) -> bytes:
         asdu = self._lane.popleft()[1]
