@@ -335,7 +335,7 @@ def test_stopWhileTheRtuIsNotRead() -> None:
         master.mute()
         world.rtu.send(*asdus(2 * MANY))
         world.run(0.5)
-        assert world.group._exchange._paused
+        assert world.group._exchange._pressure._paused
         world.rtu.send(*asdus(10, 50000))
         master.die()
         world.run(0.5)

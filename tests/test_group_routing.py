@@ -454,7 +454,7 @@ def test_R21_broadcast(kind: str) -> None:
             world.rtu.send(*(withOriginator(reply, stamp(1, True)) for reply in replies))
             world.run(6)
             assert got(one, two) == [[], list(replies)]
-            assert len(world.group._exchange._commands._requests) == 0
+            assert len(world.group._exchange._commands.requests) == 0
 
 
 def test_R22_lateAnswer() -> None:

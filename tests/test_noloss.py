@@ -61,7 +61,7 @@ def test_W04_aMuteMasterCostsNothing() -> None:
         world.run(0.5)
         assert world.rtu.link.outstanding == 0
         assert events(quick) == asdus(8)
-        assert world.group._exchange._custody.early == 0
+        assert world.group.snapshot().early == 0
 
 
 def test_W05_anIsolatedEvent() -> None:
@@ -94,7 +94,7 @@ def test_W06_beforeTheRtusT1() -> None:
         assert world.rtu.link.outstanding == 0
         world.run(10)
         assert world.rtu.connected and isUp(master)
-        assert world.group._exchange._custody.early == 1
+        assert world.group.snapshot().early == 1
 
 
 def test_W06_slowLinesAreAcknowledgedSooner() -> None:
@@ -417,3 +417,25 @@ def test_memoryIsBoundedWithoutAJournal() -> None:
                 world.rtu.send(*asdus(12, number))
             world.run(14)
         assert world.group._exchange._ledger.octets < 65536 * 1.5
+
+
+def test_theSnapshotTells() -> None:
+    """The figures of a group and its masters."""
+    world, _ = journalled(bufferSize=20, retain=60)
+    with world:
+        slow, quick = world.master(), world.master()
+        world.rtu.send(*asdus(8))
+        world.run(0.5)
+        slow.mute()
+        for number in range(8, 88, 8):
+            world.rtu.send(*asdus(8, number))
+            world.run(0.5)
+        figures = world.group.snapshot()
+        assert (figures.received, figures.settled, figures.unsettled) == (88, 88, 0)
+        assert figures.cutOff == 1 and not isUp(slow)
+        (left,) = figures.masters
+        assert (left.started, left.sent, left.waiting) == (True, 89, 0)
+        assert figures.transfer == "started" and figures.rtu.startswith("198.51.100.1")
+        assert events(quick) == asdus(88)
+        world.master("192.0.2.1")
+        assert world.group.snapshot().resent == 0, "its place was given up"

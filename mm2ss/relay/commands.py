@@ -41,6 +41,7 @@ class Commands:
     :param note: told of every event worth a line in the group's event log.
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
+    :ivar requests: what the RTU has been asked.
     :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
     """
 
@@ -58,7 +59,7 @@ class Commands:
         self._audit = audit
         self._roundTrip = roundTrip
         self._policies = Policies(config.options, wallTime)
-        self._requests: Requests[Master] = Requests(config.options, self._ended)
+        self.requests: Requests[Master] = Requests(config.options, self._ended)
         self._slots = Slots()
         self._locks: Locks[Master] = Locks(config.options.selectTimeout)
         self._lines: Lines[Master] = Lines()
@@ -73,7 +74,7 @@ class Commands:
     @property
     def deadline(self) -> float:
         """When `wake` must be called at the latest; inf = never."""
-        return min(self._requests.deadline, self._locks.deadline, self._lookAt)
+        return min(self.requests.deadline, self._locks.deadline, self._lookAt)
 
     # -- the RTU ----------------------------------------------------------------------------
 
@@ -95,7 +96,7 @@ class Commands:
             self._report(turn, Outcome.CONNECTION_LOST)
         self._queue.cleared.clear()
         self._lines.clear()
-        self._requests.void()
+        self.requests.void()
         self._locks.clear()
         self._files.clear()
         self._reset = None
@@ -111,11 +112,11 @@ class Commands:
         if asdu[0] in _INTERROGATIONS:
             self._progress[TypeId(asdu[0])] = now
         if audience is Audience.READER:
-            request = self._requests.reading(asdu, now)
+            request = self.requests.reading(asdu, now)
         elif audience is Audience.DIRECTORY:
-            request = self._requests.directory(asdu, now)
+            request = self.requests.directory(asdu, now)
         else:
-            request = self._requests.answer(asdu, now)
+            request = self.requests.answer(asdu, now)
         if request is not None:
             if asdu[0] in COMMANDS and asdu[2] & 0x3F == Cause.ACTIVATION_CON:
                 self._roundTrip(now - request.sent, now)
@@ -127,7 +128,7 @@ class Commands:
 
     def interrogated(self, asdu: bytes, now: float) -> list[tuple[Master, int]] | None:
         """Whose interrogations data with a cause of 20-36 belongs to; None = nobody's."""
-        running = self._requests.interrogations(asdu, now)
+        running = self.requests.interrogations(asdu, now)
         if not running:
             return None
         self._progress[TypeId.C_IC_NA_1] = now
@@ -292,14 +293,14 @@ class Commands:
         slot = originator
         if mode.kind == "slot":
             if master.slot is None:
-                master.slot = self._slots.take(now, self._requests.slots)
+                master.slot = self._slots.take(now, self.requests.slots)
             slot = master.slot
         elif mode.kind == "fixed":
             slot = mode.address
         if isFile(turn.asdu):
             self._report(turn, Outcome.FORWARDED)
         else:
-            request = self._requests.open(turn, slot, now)
+            request = self.requests.open(turn, slot, now)
             if turn.asdu[0] == TypeId.C_RP_NA_1:
                 self._reset = request
         self._unwait(turn)
@@ -356,7 +357,7 @@ class Commands:
     def wake(self, now: float) -> None:
         """Act on what is overdue: unanswered requests, selects, and what waits too long."""
         self._now = now
-        self._requests.wake(now)
+        self.requests.wake(now)
         self._locks.purge(now)
         if now >= self._lookAt:
             for turn in [turn for turn in self._lines.waiting() if self._overdue(turn, now)]:

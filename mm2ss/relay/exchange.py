@@ -20,19 +20,13 @@ from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.ledger import Ledger
 from mm2ss.relay.master import Master, Note, Outlet
 from mm2ss.relay.places import Places
+from mm2ss.relay.pressure import Pressure
 from mm2ss.relay.rights import Rights
 from mm2ss.relay.routing import AUDIENCES, Audience
+from mm2ss.relay.snapshot import GroupSnapshot
 
-#: Seconds without any acknowledgement after which a master counts as stalled, and for which the
-#: RTU may be held back for the sake of a slow one.
-STALL = 2.0
-#: A full ledger is full until it has come down to this part of its bound.
-RELIEF = 0.75
-#: At this part of its bound nothing is read from the RTU either: one with a large window sends on
-#: for long although nothing is acknowledged.
-EXCESS = 1.25
-#: Seconds between looks at what cannot be seen from a frame's arrival.
-_LOOK = 0.25
+#: Seconds between looks at what is too old to be kept, where `hold_age` is set.
+_EXPIRY = 60.0
 
 
 class Exchange:
@@ -65,15 +59,13 @@ class Exchange:
         self._places = Places(self._ledger, config.retain, config.bufferSize)
         self._commands = Commands(config, note, audit, wallTime, self._custody.roundTrip)
         self._masters: list[Master] = []
+        self._pressure = Pressure(config, self._ledger, self._masters, self._places)
         self._line: Outlet | None = None  # the RTU's connection, started or not
-        self._rtu: Outlet | None = None  # the same while requests may be sent to it
         self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
         self._keeping = False  # the journal takes nothing, and the RTU keeps its events
-        self._held = False
-        self._heldSince = inf
-        self._paused = False
-        self._fullSince = inf
-        self._lookAt = inf
+        self._expireAt = 0.0 if config.options.holdAge else inf
+        self._replayed = 0
+        self._resent = 0
         self.unmatched = 0
 
     # -- what the group's service may look at -----------------------------------------------
@@ -91,7 +83,42 @@ class Exchange:
     @property
     def deadline(self) -> float:
         """When `wake` must be called at the latest; inf = never."""
-        return min(self._commands.deadline, self._custody.deadline, self._lookAt)
+        return min(
+            self._commands.deadline, self._custody.deadline, self._pressure.lookAt, self._expireAt
+        )
+
+    def snapshot(
+        self, config: GroupConfig, transfer: str, refused: dict[str, int], now: float
+    ) -> GroupSnapshot:
+        """The figures of this moment.
+
+        :param transfer: the state of data transfer with the RTU, in words.
+        :param refused: connections refused, by reason.
+        """
+        ledger = self._ledger
+        journal = self._journal
+        return GroupSnapshot(
+            id=config.id,
+            name=config.name,
+            rtu=self._line.peer if self._line is not None else "",
+            transfer=transfer,
+            masters=tuple(master.snapshot(now) for master in self._masters),
+            received=ledger.end - self._replayed,
+            settled=ledger.settled,
+            unsettled=self.unsettled,
+            early=self._custody.early,
+            resent=self._resent,
+            cutOff=self._pressure.cutOff,
+            heldBack=self._pressure.heldBack,
+            keeping=journal.full if self._keeping and journal is not None else "",
+            unmatched=self.unmatched,
+            ambiguous=self._commands.requests.ambiguous,
+            octets=ledger.octets,
+            mirrorEcho=self._commands.requests.mirrorEcho.snapshot(),
+            dataEcho=self._commands.requests.dataEcho.snapshot(),
+            journal=journal.figures if journal is not None else None,
+            refused=dict(refused),
+        )
 
     # -- the RTU ----------------------------------------------------------------------------
 
@@ -99,7 +126,7 @@ class Exchange:
         """The group starts: what the journal holds is the head of the ledger."""
         if self._journal is not None and self._journal.held:
             self._ledger.load(self._journal.held)
-            count = len(self._journal.held)
+            count = self._replayed = len(self._journal.held)
             self._note(f"{count} events are in the journal, for the next master that starts")
 
     def rtuConnected(self, outlet: Outlet) -> None:
@@ -109,27 +136,19 @@ class Exchange:
 
     def rtuStarted(self, outlet: Outlet, now: float) -> None:
         """Data transfer with the RTU is started."""
-        self._rtu = outlet
         self._rtuSettled = False
-        self._decideHold(now)
+        self._pressure.rtuStarted(outlet, now)
         self._commands.rtuStarted(outlet, now)
 
     def rtuStopping(self) -> None:
         """Nothing may be sent to the RTU any more; what it sends is still taken."""
         self._commands.rtuStopping()
-        rtu, self._rtu = self._rtu, None
-        held, self._held = self._held, False
-        paused, self._paused = self._paused, False
-        if rtu is not None and held and not self._custody.through:
-            rtu.hold(False)  # it confirms the stop when all its frames are acknowledged
-        if rtu is not None and paused:
-            rtu.pause(False)
+        self._pressure.rtuStopping()
 
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""
-        self._line = self._rtu = None
-        self._held = self._paused = False
-        self._fullSince = inf
+        self._line = None
+        self._pressure.rtuLost()
         self._commands.rtuLost(now)
         self.acknowledge(now)
 
@@ -158,7 +177,7 @@ class Exchange:
         for master in self._masters:
             master.pump(now)
         self._commands.pump(now)
-        self._watch(outlet, now)
+        self._pressure.look(now)
         self.acknowledge(now)
 
     def rtuAcknowledged(self, now: float) -> None:
@@ -172,7 +191,7 @@ class Exchange:
         point = self._custody.step(now)
         if self._custody.failing != self._keeping:
             self._noteKeeping()
-        if self._line is not None and not self._held:
+        if self._line is not None and not self._pressure.held:
             self._line.release(point)
 
     def _noteKeeping(self) -> None:
@@ -248,6 +267,7 @@ class Exchange:
         position, missed = self._places.take(master.address, now)
         if position is not None:
             missing = self._ledger.end - position
+            self._resent += self._ledger.settled - position
             self._note(f"goes on where it was, {missing} frames behind", master.peer)
         elif missed:
             self._note(f"came back too late: it has missed {missed} frames", master.peer, warn=True)
@@ -260,7 +280,7 @@ class Exchange:
         master.stop()
         self._custody.mastersListen(self.active)
         self._commands.left(master, now)
-        self._decideHold(now)
+        self._pressure.decide(now)
         self.acknowledge(now)
 
     def masterGone(self, master: Master, now: float) -> None:
@@ -276,8 +296,8 @@ class Exchange:
         master.acknowledged(count, now)
         master.pump(now)
         master.throttle()
-        if self._held:
-            self._decideHold(now)
+        if self._pressure.held:
+            self._pressure.decide(now)
         self.acknowledge(now)
 
     def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:
@@ -289,84 +309,13 @@ class Exchange:
     def wake(self, now: float) -> None:
         """Act on what is overdue: requests, and stalled masters."""
         self._commands.wake(now)
-        if now >= self._lookAt:
-            self._lookAt = inf
-            if self._rtu is not None:
-                self._watch(self._rtu, now)
+        if now >= self._pressure.lookAt:
+            self._pressure.look(now)
         self._places.expire(now)
+        if now >= self._expireAt and self._journal is not None:
+            self._expireAt = now + _EXPIRY
+            self._ledger.settle(self._journal.expire())
         self.acknowledge(now)
-
-    def _watch(self, rtu: Outlet, now: float) -> None:
-        """Keep the group's memory within its bounds."""
-        bound = self._config.bufferSize
-        trouble = self._held or self._ledger.pressing >= self._options.ledgerMax
-        for master in tuple(self._masters):
-            if master.reader.waiting > bound // 2 and master.started:
-                trouble = True
-                if master.reader.waiting > bound and master.silence(now) >= STALL:
-                    self._cut(master, now)
-        if trouble:
-            self._lookAt = min(self._lookAt, now + _LOOK)
-            self._decideHold(now)
-            self._relieve(rtu, now)
-
-    def _decideHold(self, now: float) -> None:
-        """Withhold the RTU's acknowledgement while the ledger, or the lane of a master that
-        keeps taking what it asked for, is too full."""
-        ledger = self._ledger
-        if ledger.pressing >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1):
-            ledger.trim()
-        full = ledger.pressing >= self._options.ledgerMax * (RELIEF if self._fullSince < inf else 1)
-        self._fullSince = min(self._fullSince, now) if full else inf
-        half = self._config.bufferSize // 2
-        held = full or any(
-            master.reader.laneLength > half and master.silence(now) < STALL
-            for master in self._masters
-        )
-        if held and not full and self._held and now - self._heldSince >= STALL:
-            held = False  # for once: others' events have waited long enough behind that lane
-        if held != self._held and self._rtu is not None:
-            self._held = held
-            self._heldSince = now
-            if not self._custody.through:
-                self._rtu.hold(held)
-        paused = full and (self._paused or ledger.pressing >= self._options.ledgerMax * EXCESS)
-        if paused != self._paused and self._rtu is not None:
-            self._paused = paused
-            self._rtu.pause(paused)
-
-    def _relieve(self, rtu: Outlet, now: float) -> None:
-        """The ledger has been full for too long: cut who is furthest behind, or stop reading."""
-        if now - self._fullSince < STALL:
-            return
-        if self._places.giveUpFurthest(self._ledger.settled):
-            self._decideHold(now)
-            return
-        waiting = {
-            master: master.reader.waitingOctets for master in self._masters if master.started
-        }
-        furthest = max(waiting, key=waiting.__getitem__, default=None)
-        if furthest is not None:
-            # Where it is full of what waited before they came, a cut would free nothing: they
-            # get their time, as long as they take it.
-            owed = sum(waiting.values()) >= self._options.ledgerMax * (1 - RELIEF)
-            if not owed and furthest.silence(now) < STALL:
-                return
-            self._cut(furthest, now)
-            self._ledger.trim()
-            if self._ledger.pressing < self._options.ledgerMax:
-                self._fullSince = inf  # that was enough
-            self._decideHold(now)
-        else:
-            rtu.close(CloseCause.POLICY, "its frames fill the memory and no master takes them")
-
-    def _cut(self, master: Master, now: float) -> None:
-        """Disconnect a master that does not take its data."""
-        master.outlet.close(
-            CloseCause.TOO_SLOW,
-            f"{master.reader.waiting} frames wait,"
-            f" nothing acknowledged for {master.silence(now):.1f} s",
-        )
 
 
 _ELSE_ALL = frozenset(

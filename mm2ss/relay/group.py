@@ -43,6 +43,7 @@ from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.lifecycle import lifeCycle
 from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
+from mm2ss.relay.snapshot import GroupSnapshot
 
 #: Seconds between attempts to use a port that was taken.
 PORT_RETRY = 5.0
@@ -104,6 +105,13 @@ class GroupService(MultiService):
     def portProblem(self) -> str:
         """Why the group's port cannot be used; empty when it can."""
         return self._portProblem(self._addresses, self.config.port)
+
+    def snapshot(self) -> GroupSnapshot:
+        """The group's figures of this moment."""
+        transfer = "not connected" if self._rtu is None else self._rtu.link.state.value
+        return self._exchange.snapshot(
+            self.config, transfer, self._masters.refused, self._reactor.seconds()
+        )
 
     def startService(self) -> None:
         """Begin to connect to the RTU, once the port is known to be free."""

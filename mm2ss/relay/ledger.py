@@ -196,21 +196,24 @@ class Reader:
     :ivar joined: the ledger's end when the master started; set by `Ledger.attach`.
     :ivar reached: everything before this position is acknowledged by the master, or was settled
         when it started.
-    :param keeps: whether its acknowledgement settles.
+    :ivar keeps: whether its acknowledgement settles.
+    :ivar sent: frames taken for the master's connection.
+    :ivar delivered: of these, acknowledged.
     """
 
     def __init__(self, ledger: Ledger, keeps: bool = True) -> None:
         self.position = 0
         self.joined = 0
         self.reached = 0
-        self._keeps = keeps
+        self.keeps = keeps
         self._ledger = ledger
         self._lane: deque[tuple[int, bytes]] = deque()
         self._laneOctets = 0
         # What was sent and is not acknowledged, as runs: frames sent up to and with the run, the
         # ledger position after it, and whether its frames are ledger entries. At most k runs.
         self._flight: deque[tuple[int, int, bool]] = deque()
-        self._sent = 0
+        self.sent = 0
+        self.delivered = 0
 
     @property
     def laneLength(self) -> int:
@@ -269,8 +272,8 @@ class Reader:
                 break
             frames += chunk
             limit -= len(chunk)
-            self._sent += len(chunk)
-            self._flight.append((self._sent, self.position, shared))
+            self.sent += len(chunk)
+            self._flight.append((self.sent, self.position, shared))
         return frames
 
     def _passDropped(self, stop: int) -> None:
@@ -287,6 +290,7 @@ class Reader:
 
     def acknowledged(self, count: int) -> None:
         """The master has acknowledged the first `count` frames of its connection."""
+        self.delivered = count
         flight = self._flight
         reached = self.reached
         while flight and flight[0][0] <= count:
@@ -296,7 +300,7 @@ class Reader:
             # Part of a run; before its first frame this is no more than was reached already.
             reached = max(reached, position - (after - count))
         self.reached = reached
-        if self._keeps:
+        if self.keeps:
             self._ledger.settle(reached)
 
     def clearLane(self) -> None:

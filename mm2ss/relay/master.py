@@ -10,6 +10,7 @@ from mm2ss.config.model import Address
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.relay.ledger import Ledger, Reader
 from mm2ss.relay.rights import Rights
+from mm2ss.relay.snapshot import MasterSnapshot
 
 #: Requests of one master that may wait, for the RTU or for their refusal to be taken; beyond it
 #: the acknowledgement of its requests is withheld, so that its k stops it.
@@ -59,6 +60,7 @@ class Master:
     :ivar started: whether data transfer is started; only then anything is sent to it.
     :ivar slot: its originator address towards the RTU, once it has asked for something.
     :ivar queue: requests that wait for their turn, each with the time it came.
+    :ivar heldBack: how often the RTU was held back for its sake.
     :ivar inLine: its requests that wait until others of their kind are done.
     """
 
@@ -81,6 +83,7 @@ class Master:
         self._ledger = ledger
         self._progress = 0.0
         self._refusals = 0
+        self.heldBack = 0
 
     @property
     def peer(self) -> str:
@@ -133,6 +136,21 @@ class Master:
         """The master acknowledged the first `count` frames of its connection."""
         self._progress = now
         self.reader.acknowledged(count)
+
+    def snapshot(self, now: float) -> MasterSnapshot:
+        """Its figures of this moment."""
+        reader = self.reader
+        return MasterSnapshot(
+            peer=self.peer,
+            started=self.started,
+            keeps=reader.keeps,
+            sent=reader.sent,
+            delivered=reader.delivered,
+            waiting=reader.waiting if self.started else 0,
+            silence=self.silence(now),
+            requests=self.load,
+            heldBack=self.heldBack,
+        )
 
     def isStale(self, now: float) -> bool:
         """Whether data waits for it that is older than a command of its may be."""

@@ -30,6 +30,7 @@ from mm2ss.iec104.asdu import (
 )
 from mm2ss.relay.audit import Outcome
 from mm2ss.relay.lines import Turn
+from mm2ss.relay.snapshot import EchoSnapshot
 
 Owner = TypeVar("Owner")
 
@@ -165,6 +166,10 @@ class Echo:
         if self._told is OriginatorEcho.AUTO:
             return self._proofs >= ECHO_PROOF
         return self._told is OriginatorEcho.YES
+
+    def snapshot(self) -> EchoSnapshot:
+        """What was seen so far."""
+        return EchoSnapshot(self.known, self.hits, self.misses)
 
     def learn(self, hit: bool) -> None:
         """An unambiguous answer did, or did not, carry the originator address of its request."""
