@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,11 @@ from twisted.python import usage
 
 from mm2ss import __version__
 from mm2ss.config.check import exitStatus, report
-from mm2ss.config.load import Configuration, loadConfiguration
+from mm2ss.config.groups_csv import readGroups
+from mm2ss.config.load import Configuration, configure
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
+from mm2ss.config.service_file import noServiceFile, readServiceFile
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journal import GroupJournal, JournalService
 from mm2ss.relay.journalapi import GroupKey, Hold
@@ -106,7 +109,16 @@ class Options(usage.Options):
 
     def load(self) -> Configuration:
         """Read both files; what is wrong stands in the result."""
-        return loadConfiguration(self["ini"], self["config"], os.getcwd())
+        base, path = os.getcwd(), self["config"]
+        groups = readGroups(self["ini"], base)
+        interval = self["ntp_update_every_sec"]
+        groups = replace(
+            groups,
+            nogui=groups.nogui or bool(self["nogui"]),
+            ntpServers=(*groups.ntpServers, *self["ntp_server"]),
+            ntpInterval=groups.ntpInterval if interval is None else interval,
+        )
+        return configure(groups, readServiceFile(path, base) if path else noServiceFile(base))
 
 
 def makeService(options: Options) -> IService:
@@ -157,6 +169,9 @@ def _relay(options: Options, reactor: Any) -> IService:
         )
         for config in configuration.groups
     ]
+    ports = [group.portProblem() for group in groups]
+    if all(ports):
+        raise SystemExit(f"mm2ss cannot run: {'; '.join(ports[:3])}")
     service = RelayService(groups, problems)
     service.addBeside(EventLogService(logged, *logs, level=log.level))
     service.addBeside(audit)
@@ -172,10 +187,6 @@ def _safeCopy(journal: JournalService, config: GroupConfig) -> GroupJournal | No
     options = config.options
     hold = Hold(options.holdMax.frames, options.holdMax.octets, options.holdAge)
     return journal.open(GroupKey(config.id, config.commonAddress, config.name), hold)
-
-
-class PortsInUse(Exception):
-    """No group can listen: this process cannot do anything."""
 
 
 class RelayService(MultiService):
@@ -200,16 +211,6 @@ class RelayService(MultiService):
     def addBeside(self, service: IService) -> None:
         """Add a service that the groups need around them."""
         service.setServiceParent(self._beside)
-
-    def privilegedStartService(self) -> None:
-        """Look whether the ports can be used, while a supervisor still hears of it.
-
-        :raises PortsInUse: when not a single one can be used.
-        """
-        problems = [group.portProblem() for group in self._groups]
-        if all(problems):
-            raise PortsInUse("; ".join(problems[:3]) + (" …" if len(problems) > 3 else ""))
-        MultiService.privilegedStartService(self)
 
     def startService(self) -> None:
         """Say what runs, then start it."""

@@ -439,3 +439,17 @@ def test_theSnapshotTells() -> None:
         assert events(quick) == asdus(88)
         world.master("192.0.2.1")
         assert world.group.snapshot().resent == 0, "its place was given up"
+
+
+def test_stoppingTheRelayKeepsWhatIsUnsettled() -> None:
+    """When the relay stops, what is unsettled goes to disk and is acknowledged, then the RTU
+    confirms STOPDT at once."""
+    world, journal = journalled()
+    with world:
+        world.master().mute()
+        world.rtu.send(*asdus(5))
+        world.run(0.5)
+        world.stop()
+        world.run(0.5)
+        assert journal.unsettled == asdus(5)
+        assert not world.rtu.connected and world.rtu.heard[-2:] == ["STOPDT act", "S 5"]

@@ -140,10 +140,15 @@ class Exchange:
         self._pressure.rtuStarted(outlet, now)
         self._commands.rtuStarted(outlet, now)
 
-    def rtuStopping(self) -> None:
-        """Nothing may be sent to the RTU any more; what it sends is still taken."""
+    def rtuStopping(self, now: float) -> None:
+        """Nothing may be sent to the RTU any more; what it sends is still taken.
+
+        It confirms the stop when all its frames are acknowledged, so they are made safe now.
+        """
         self._commands.rtuStopping()
         self._pressure.rtuStopping()
+        self._custody.mastersListen(False)
+        self.acknowledge(now)
 
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""

@@ -201,7 +201,8 @@ class GroupService(MultiService):
         self._rtu = None
         self._unschedule("proven")
         text = closeText(cause, detail)
-        self.note(f"RTU disconnected: {text}", connection.peer, warn=True)
+        orderly = cause is CloseCause.SHUTDOWN
+        self.note(f"RTU disconnected: {text}", connection.peer, warn=not orderly)
         self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
 
@@ -278,7 +279,8 @@ class GroupService(MultiService):
 
     def stopTransfer(self) -> None:
         """Send STOPDT act to the RTU."""
-        self._exchange.rtuStopping()
+        self._exchange.rtuStopping(self._reactor.seconds())
+        self._alarm.set(self._exchange.deadline)
         if self._rtu is not None and self._rtu.link.state is State.STARTED:
             self.note("STOPDT sent to the RTU", self._rtu.peer)
             self._rtu.stop()

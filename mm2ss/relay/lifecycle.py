@@ -6,7 +6,8 @@
                            ^                                          |
                            +------stopped----- stopping <--unwanted---+
 
-and from anywhere back to connecting when the RTU's connection is lost. STARTDT act and STOPDT
+and from anywhere back to connecting when the RTU's connection is lost; `finish` takes an RTU that
+sends to stopping first. STARTDT act and STOPDT
 act are never outstanding together: who changes his mind waits for the confirmation first.
 """
 
@@ -73,6 +74,7 @@ _idle = _builder.state("idle")
 _starting = _builder.state("starting")
 _transferring = _builder.state("transferring")
 _stopping = _builder.state("stopping")
+_finishingStart = _builder.state("finishing, once started")
 _finishing = _builder.state("finishing")
 _finished = _builder.state("finished")
 
@@ -115,18 +117,28 @@ def _finishTransfer(_life: LifeCycle, actions: Actions) -> None:
     actions.stopTransfer()
 
 
+@pep614(_finishingStart.upon(LifeCycle.started).to(_finishing))
+def _finishStart(_life: LifeCycle, actions: Actions) -> None:
+    actions.stopTransfer()
+
+
+_starting.upon(LifeCycle.finish).to(_finishingStart).returns(None)
 _stopping.upon(LifeCycle.finish).to(_finishing).returns(None)
 
-for _state in (_connecting, _idle, _starting):
+for _state in (_connecting, _idle):
 
     @pep614(_state.upon(LifeCycle.finish).to(_finished))
     def _finishAtOnce(_life: LifeCycle, actions: Actions) -> None:
         actions.finished()
 
 
-for _end in (LifeCycle.stopped, LifeCycle.rtuLost):
+for _state, _end in (
+    (_finishing, LifeCycle.stopped),
+    (_finishing, LifeCycle.rtuLost),
+    (_finishingStart, LifeCycle.rtuLost),
+):
 
-    @pep614(_finishing.upon(_end).to(_finished))
+    @pep614(_state.upon(_end).to(_finished))
     def _finish(_life: LifeCycle, actions: Actions) -> None:
         actions.finished()
 
@@ -138,6 +150,7 @@ for _state, _inputs in (
     (_starting, (LifeCycle.wanted, LifeCycle.unwanted)),
     (_transferring, (LifeCycle.wanted,)),
     (_stopping, (LifeCycle.wanted, LifeCycle.unwanted)),
+    (_finishingStart, (LifeCycle.wanted, LifeCycle.unwanted, LifeCycle.finish)),
     (_finishing, (LifeCycle.wanted, LifeCycle.unwanted, LifeCycle.finish)),
     (
         _finished,
