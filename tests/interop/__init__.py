@@ -1,0 +1,1 @@
+"""The relay as a real process, between real peers, over real sockets."""
