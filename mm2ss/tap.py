@@ -28,11 +28,14 @@ from mm2ss.config.load import Configuration, configure
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
 from mm2ss.config.service_file import noServiceFile, readServiceFile
+from mm2ss.config.service_settings import NTP_INTERVAL
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journal import GroupJournal, JournalService
 from mm2ss.relay.journalapi import GroupKey, Hold
 from mm2ss.services.audit import AuditService
 from mm2ss.services.eventlog import EventLogService
+from mm2ss.services.ntp import NtpService
+from mm2ss.services.systemclock import systemClock
 
 
 class Options(usage.Options):
@@ -56,7 +59,7 @@ class Options(usage.Options):
             "ntp_update_every_sec",
             "t",
             None,
-            "Seconds between two NTP updates; goes before the file's. NTP is not built yet.",
+            "Seconds between two NTP updates; goes before the file's.",
             int,
         ),
     )
@@ -83,7 +86,7 @@ class Options(usage.Options):
         self["ntp_server"] = []
 
     def opt_ntp_server(self, server: str) -> None:
-        """An NTP server, tried after the file's; repeatable. NTP is not built yet."""
+        """An NTP server, tried after the file's; repeatable."""
         self["ntp_server"].append(server)
 
     opt_s = opt_ntp_server
@@ -175,6 +178,11 @@ def _relay(options: Options, reactor: Any) -> IService:
     service = RelayService(groups, problems)
     service.addBeside(EventLogService(logged, *logs, level=log.level))
     service.addBeside(audit)
+    ntp = configuration.serviceFile.settings.ntp
+    servers = configuration.groupsFile.ntpServers
+    if servers and ntp.enabled:
+        interval = configuration.groupsFile.ntpInterval or NTP_INTERVAL
+        service.addBeside(NtpService(servers, interval, ntp, reactor, systemClock()))
     if any(group.options.journalled for group in configuration.groups):
         service.addBeside(journal)
     return service

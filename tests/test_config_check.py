@@ -65,8 +65,9 @@ def test_wholeReport() -> None:
         "  111: the RTU's k (4) is smaller than the masters' w (8): what fills 2/3 of k for 2 s "
         "is acknowledged early, through the journal",
         "",
+        "Time updates: pool.example, every 900 s",
+        "",
         "Read and checked, but not yet built:",
-        "  time updates: pool.example, every 900 s",
         "  nogui: there is no console to switch off",
         "",
         "At worst the groups need:",

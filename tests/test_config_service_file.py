@@ -336,8 +336,17 @@ def test_services() -> None:
     """Sections for services of later versions are checked, and named as not built."""
     file = parse("ntp: {enabled: false, timeout: 0.5}\nmanhole:\nmetrics: {listen: '::1'}\n")
     assert file.problems == ()
-    assert file.notBuilt == ("ntp", "metrics")
+    assert file.notBuilt == ("metrics",)
     assert complaintOf("console: {port: 0}\n")[1] == "console.port"
+
+
+def test_ntp() -> None:
+    """The bounds of the time service, and their ranges."""
+    file = parse("ntp: {max_offset: 0, max_round_trip: 2.5, fight: true}\n")
+    ntp = file.settings.ntp
+    assert (ntp.maxOffset, ntp.maxRoundTrip, ntp.fight) == (0, 2.5, True) and not file.problems
+    for wrong in ("max_offset: -1", "max_round_trip: 0", "max_round_trip: 61", "fight: 1"):
+        assert complaintOf(f"ntp: {{{wrong}}}\n")[1] == "ntp." + wrong.partition(":")[0]
 
 
 def test_tlsIsNotPretended() -> None:

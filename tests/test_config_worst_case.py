@@ -10,7 +10,7 @@ from mm2ss.config import worst_case
 from mm2ss.config.model import AckMode, GroupConfig, GroupOptions, HoldMax, Host
 from mm2ss.config.worst_case import worstCase
 from mm2ss.iec104 import apci
-from mm2ss.relay import journalrecords, journalstore
+from mm2ss.relay import journalrecords, journalstate, journalstore
 
 MIB = 1024 * 1024
 
@@ -27,7 +27,7 @@ def lines(*options: GroupOptions) -> list[str]:
 def test_asTheJournalDoes() -> None:
     """The figures are those by which the journal works."""
     assert worst_case.DISK_OVERHEAD == journalrecords.DATA_OVERHEAD
-    assert worst_case.SPARE == journalstore.SPARE_SEGMENTS * journalstore.SEGMENT_SIZE
+    assert worst_case.SPARE == journalstate.SPARE_SEGMENTS * journalstore.SEGMENT_SIZE
     assert worst_case.MAX_ASDU == worst_case.MAX_FRAME - 6 == apci.MAX_ASDU
 
 

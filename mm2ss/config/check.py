@@ -13,6 +13,7 @@ from mm2ss.config.options import LEGS
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.config.problems import Severity, counted, hasErrors, printable
 from mm2ss.config.schema import OPTIONS, Key, Section
+from mm2ss.config.service_settings import NTP_INTERVAL
 from mm2ss.config.worst_case import worstCase
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
@@ -31,6 +32,7 @@ def report(configuration: Configuration) -> str:
         _options(configuration.groups),
         _remarks(configuration.groups),
         _afterEnd(configuration),
+        _time(configuration),
         _services(configuration),
         worstCase(configuration.groups, configuration.serviceFile.settings.journalDirectory),
         _problems(configuration),
@@ -203,13 +205,20 @@ def _afterEnd(configuration: Configuration) -> list[str]:
     ]
 
 
+def _time(configuration: Configuration) -> list[str]:
+    """By which servers the system clock is set, if there are any."""
+    file = configuration.groupsFile
+    if not file.ntpServers:
+        return []
+    enabled = configuration.serviceFile.settings.ntp.enabled
+    when = f"every {file.ntpInterval or NTP_INTERVAL} s" if enabled else "off in the service file"
+    return [f"Time updates: {', '.join(file.ntpServers)}, {when}"]
+
+
 def _services(configuration: Configuration) -> list[str]:
     """What is asked for though this version does not have it."""
     file = configuration.groupsFile
     asked = [f"  {name} (service file)" for name in configuration.serviceFile.notBuilt]
-    if file.ntpServers or file.ntpInterval is not None:
-        servers = ", ".join(file.ntpServers) or "no server"
-        asked.append(f"  time updates: {servers}, every {file.ntpInterval or 900} s")
     if file.nogui:
         asked.append("  nogui: there is no console to switch off")
     return ["Read and checked, but not yet built:", *asked] if asked else []

@@ -42,11 +42,17 @@ class NtpSettings:
 
     :ivar timeout: seconds to wait for one server's answer.
     :ivar stepThreshold: seconds of offset from which the clock is stepped, not slewed.
+    :ivar maxOffset: seconds of offset above which an answer is not believed; 0 = any is.
+    :ivar maxRoundTrip: seconds after which an answer is too late to tell the time.
+    :ivar fight: set the clock even while another program keeps it.
     """
 
     enabled: bool = True
     timeout: float = field(default=3, metadata=limits(0.1, 60))
     stepThreshold: float = field(default=0.5, metadata=limits(0, 86400))
+    maxOffset: float = field(default=86400, metadata=limits(0, 4294967296))
+    maxRoundTrip: float = field(default=1, metadata=limits(0.001, 60))
+    fight: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,5 +118,7 @@ class ServiceSettings:
         return self.stateDirectory / "journal"
 
 
+#: Seconds between two updates of the clock, where nothing says otherwise.
+NTP_INTERVAL = 900
 #: Keys of ServiceSettings whose service does not exist yet: they are checked, and said to be so.
-NOT_BUILT = ("ntp", "console", "manhole", "metrics", "tls")
+NOT_BUILT = ("console", "manhole", "metrics", "tls")
