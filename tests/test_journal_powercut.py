@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.task import Clock
 
-from mm2ss.relay import journalstore
+from mm2ss.relay import journalstate
 from mm2ss.relay.journal import GroupJournal, GroupKey, JournalService
 from mm2ss.relay.journalrecovery import recover
 from tests.powercut import ModelDisk, PowerCut
 
 KEYS = [GroupKey(1, 11, "north"), GroupKey(2, 11, "south"), GroupKey(3, 13, "Ümspannwerk")]
-SEGMENT = 3000
+SEGMENT = 1500
 RESERVE = 1500
-KNOBS = journalstore.SPARE_SEGMENTS, journalstore.SPARE_FILES, journalstore.CARRY_STEP
+KNOBS = journalstate.SPARE_SEGMENTS, journalstate.SPARE_FILES, journalstate.CARRY_STEP
 
 
 class InlineReactor(Clock):
@@ -53,6 +53,10 @@ class Plant:
     :ivar confirmed: positions that the journal has confirmed.
     :ivar offered: the position from which nothing has been offered.
     :ivar settled: as in the ledger.
+    :ivar past: settled before this run. They may return as long as only the system's cache knows
+        that they are settled.
+    :ivar returned: settled before this run, and perhaps back. A mark that comes to light later (in
+        a file whose removal a power cut undoes) takes them away again.
     :ivar held: how many were there at the start. Those of them that were never confirmed are
         certain when anything is confirmed in this run.
     """
@@ -63,6 +67,8 @@ class Plant:
     settled: int = 0
     journal: GroupJournal | None = None
     held: int = 0
+    past: list[bytes] = field(default_factory=list)
+    returned: set[bytes] = field(default_factory=set)
 
     def unsettled(self) -> list[tuple[int, bytes]]:
         rest = range(self.settled, len(self.events))
@@ -79,8 +85,8 @@ class JournalMachine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
         # Little is copied forward, and soon: as much happens in 40 steps as else in a month.
-        journalstore.SPARE_SEGMENTS, journalstore.SPARE_FILES = 1, 4
-        journalstore.CARRY_STEP = 600
+        journalstate.SPARE_SEGMENTS, journalstate.SPARE_FILES = 0, 2
+        journalstate.CARRY_STEP = 600
         self.disk = ModelDisk(Random(seed))
         self.random = Random(seed + 1)
         self.serial = 0
@@ -127,12 +133,12 @@ class JournalMachine(RuleBasedStateMachine):
                 # Set aside; if the power is cut soon, it may be there when the group is back.
                 plant = self.plants[key]
                 self.aside.update(plant.owed())
-                self.plants[key] = Plant(plant.events, settled=len(plant.events))
+                self.plants[key] = Plant(past=plant.past + plant.events)
         self.checkAside()
 
     def check(self, plant: Plant, held: list[bytes]) -> None:
         """What every start must show."""
-        expected = [event for event in plant.events if event]
+        expected = [event for event in plant.past + plant.events if event]
         places = {event: place for place, event in enumerate(expected)}
         assert all(event in places for event in held), "of another group, or altered"
         order = [places[event] for event in held]
@@ -141,16 +147,22 @@ class JournalMachine(RuleBasedStateMachine):
         missing = [event for event in plant.owed() if event not in there]
         assert not missing, f"lost {missing}"
         # Without a hole, lest what the RTU sends again comes after what it sent later.
-        unsettled = [event for _, event in plant.unsettled()]
+        unsettled = [event for _, event in plant.unsettled() if event not in plant.returned]
         kept = [event in there for event in unsettled]
         assert kept == sorted(kept, reverse=True), "a hole"
 
     def resumed(self, plant: Plant, journal: GroupJournal) -> Plant:
         """The group after a restart: the RTU sends again what it was not acknowledged, which the
         model takes for new events."""
-        owed = set(plant.owed())
+        # (What could not be set aside while the group was away is owed to it again.)
+        owed = {*plant.owed(), *self.aside}
+        self.aside -= set(journal.held)
         fresh = Plant(list(journal.held), journal=journal, offered=len(journal.held))
         fresh.held = len(journal.held)
+        there = set(journal.held)
+        gone = plant.past + plant.events[: plant.settled]
+        fresh.returned = {*plant.returned, *gone}
+        fresh.past = [event for event in gone if event and event not in there]
         fresh.confirmed = {place for place, event in enumerate(journal.held) if event in owed}
         return fresh
 
@@ -266,6 +278,24 @@ class JournalMachine(RuleBasedStateMachine):
             self.write(which, count)
             self.work(1, 0.06)
 
+    @rule(
+        times=st.integers(2, 8),
+        count=st.integers(1, 12),
+        part=st.sampled_from([0.3, 0.7, 0.95]),
+        cutAt=st.none() | st.integers(0, 40),
+        late=st.integers(0, 2),
+    )
+    def traffic(self, times: int, count: int, part: float, cutAt: int | None, late: int) -> None:
+        """Segments fill and are tidied up; one group's masters are slower than the others'."""
+        self.disk.cutAt = cutAt
+        for _ in range(times):
+            for which in range(3):
+                self.rtuSends(which, count, 100)
+                self.write(which, count)
+            self.work(2, 0.06)
+            for which in range(3):
+                self.settle(which, 0.1 if which == late else part)
+
     @rule(operations=st.integers(0, 6))
     def killThenCut(self, operations: int) -> None:
         """The power is cut when what a kill has left is made certain."""
@@ -360,9 +390,11 @@ class JournalMachine(RuleBasedStateMachine):
                 gone = {event for event in old.events[:position] if event}
                 journal = self.plants[key].journal
                 assert journal is not None and not gone & set(journal.held), "settled returns"
+                # Their marks are synced: from now on they may never return.
+                self.plants[key].past.clear()
 
     def teardown(self) -> None:
-        journalstore.SPARE_SEGMENTS, journalstore.SPARE_FILES, journalstore.CARRY_STEP = KNOBS
+        journalstate.SPARE_SEGMENTS, journalstate.SPARE_FILES, journalstate.CARRY_STEP = KNOBS
 
     # -- always -----------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ from mm2ss.relay.journalapi import GroupKey, Hold, JournalError, JournalFigures
 from mm2ss.relay.journalaside import setAside
 from mm2ss.relay.journaldisk import Disk
 from mm2ss.relay.journalgroup import ENTRY_OVERHEAD, GroupJournal, Write
-from mm2ss.relay.journalrecovery import Chain, recover
+from mm2ss.relay.journalrecovery import recover
+from mm2ss.relay.journalstate import Chain
 from mm2ss.relay.journalstore import RESERVE, SEGMENT_SIZE, Store
 from mm2ss.relay.journalwriter import Report, Tally, Writer
 
@@ -64,6 +65,18 @@ class JournalService(Service):
 
     _log = Logger()
 
+    stopped = False
+    _lock: FolderLock | None = None
+    _store: Store | None = None
+    _writer: Writer | None = None
+    _join: Callable[[], None] | None = None
+    _turn: IDelayedCall | None = None
+    _ending: Deferred[None] | None = None
+    _trouble = "the journal has not started"
+    _failures = 0  # of the writer, that are known here
+    _onTheWay = 0  # octets handed over and not answered
+    _setAside = 0
+
     def __init__(
         self,
         directory: str,
@@ -86,22 +99,12 @@ class JournalService(Service):
         self._disk = disk
         self._startThread = startThread
         self._now = now
-        self._groups: dict[GroupKey, GroupJournal] = {}
-        self._lock: FolderLock | None = None
-        self._store: Store | None = None
-        self._writer: Writer | None = None
         self._tally = Tally()
-        self._join: Callable[[], None] | None = None
-        self._trouble = "the journal has not started"
-        self._failures = 0
+        self._groups: dict[GroupKey, GroupJournal] = {}
         self._handed: list[Write] = []
-        self._onTheWay = 0
-        self._setAside = 0
+        # Insertion-ordered sets of groups: with results to tell, and waiting for room.
         self._toDeliver: dict[GroupJournal, None] = {}
         self._wanting: dict[GroupJournal, None] = {}
-        self._turn: IDelayedCall | None = None
-        self._ending: Deferred[None] | None = None
-        self.stopped = False
 
     def open(self, key: GroupKey, hold: Hold | None = None) -> GroupJournal:
         """One group's part. Open all groups before the service starts (makeService does): what
@@ -335,20 +338,6 @@ class JournalService(Service):
     def figures(self) -> JournalFigures:
         """For status and metrics."""
         groups = self._groups.values()
-        tally = self._tally
-        return JournalFigures(
-            frames=sum(group.frames for group in groups),
-            octets=sum(group.octets for group in groups),
-            size=tally.size,
-            files=tally.files,
-            written=tally.written,
-            commits=tally.commits,
-            failures=tally.failures,
-            lastLatency=tally.last,
-            maxLatency=tally.longest,
-            meanLatency=tally.total / max(1, tally.commits),
-            latencies=tuple(tally.classes),
-            carried=tally.carried,
-            setAside=self._setAside,
-            full=self.full,
-        )
+        frames = sum(group.frames for group in groups)
+        octets = sum(group.octets for group in groups)
+        return self._tally.figures(frames, octets, self._setAside, self.full)

@@ -9,7 +9,8 @@ from itertools import count
 from typing import NamedTuple
 
 from mm2ss.relay.journaldisk import Disk
-from mm2ss.relay.journalrecovery import Chain, Damage, Recovered
+from mm2ss.relay.journalrecovery import Damage, Recovered
+from mm2ss.relay.journalstate import Chain
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

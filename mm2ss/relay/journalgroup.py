@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mm2ss.relay.journalapi import GroupFigures, GroupKey, Hold
 from mm2ss.relay.journalrecords import MAX_ASDU
-from mm2ss.relay.journalrecovery import Chain
+from mm2ss.relay.journalstate import Chain
 
 #: Octets that an entry which is handed over costs beside its ASDU, about.
 ENTRY_OVERHEAD = 100

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from itertools import islice
 
 from mm2ss.relay.journalapi import GroupKey
 from mm2ss.relay.journaldisk import Disk, DiskFile
 from mm2ss.relay.journalrecords import DATA_OVERHEAD, Encoder, tagOf
-from mm2ss.relay.journalrecovery import SEQ_SHIFT, Chain, Entry, Recovered, Segment
+from mm2ss.relay.journalrecovery import Recovered
+from mm2ss.relay.journalstate import SEQ_SHIFT, Chain, Entry, Segment, isWasteful, pick
 
 #: Octets after which the next segment begins: small enough that few events pin little, large
 #: enough that making and deleting files costs nothing beside the syncs.
@@ -32,12 +32,6 @@ RESERVE = 16 * 1024 * 1024
 #: After the disk was too full, this part of the reserve more must be free before entries are
 #: taken again, lest it changes with every commit.
 RELIEF = 0.25
-#: Octets that are copied forward in one step: some ms, then waiting entries have their turn.
-CARRY_STEP = 256 * 1024
-#: Segments that may lie around however little of them is needed, as octets and as number (short
-#: ones come from restarts). Beyond that, at most half of the space is wasted.
-SPARE_SEGMENTS = 4
-SPARE_FILES = 16
 
 
 class NoRoom(OSError):
@@ -163,12 +157,14 @@ class Store:
         :raises NoRoom: nothing was tried; the file is as good as before.
         :raises OSError: none of them counts as written. Another try makes a new segment.
         """
-        if entries:
-            self.checkRoom(sum(len(entry.asdu) + DATA_OVERHEAD for _, entry in entries))
+        octets = 0
         nexts: dict[Chain, int] = {}
         for chain, entry in entries:
-            entry.seq = nexts.get(chain, chain.next)
-            nexts[chain] = entry.seq + 1
+            octets += len(entry.asdu) + DATA_OVERHEAD
+            entry.seq = seq = nexts.get(chain, chain.next)
+            nexts[chain] = seq + 1
+        if entries:
+            self.checkRoom(octets)
         self._append(entries)
         for chain, entry in entries:
             chain.entries.append(entry)
@@ -306,34 +302,15 @@ class Store:
         :raises OSError: a copy failed; nothing is lost.
         """
         self._removeDead()
-        if self._file is None or not self._isWasteful():
+        if self._file is None or not isWasteful(self._segments, self._segmentSize):
             return False
         oldest = next((one for one in self._segments[:-1] if one.live), None)
         if oldest is None:
             return False
-        carried = self._pick(oldest)
+        carried = pick(oldest)
         self._append(carried)
         self.carried += len(carried)
         return True
-
-    def _isWasteful(self) -> bool:
-        live = sum(segment.liveOctets for segment in self._segments)
-        spare = SPARE_SEGMENTS * self._segmentSize
-        files = SPARE_FILES + 2 * live // self._segmentSize
-        return self.size > 2 * live + spare or len(self._segments) > files
-
-    def _pick(self, oldest: Segment) -> list[tuple[Chain, Entry]]:
-        """Some of a segment's entries, about `CARRY_STEP` octets."""
-        picked = []
-        octets = 0
-        for chain, count in oldest.live.items():
-            own = (entry for entry in chain.entries if entry.segment is oldest)
-            for entry in islice(own, count):
-                picked.append((chain, entry))
-                octets += len(entry.asdu) + DATA_OVERHEAD
-                if octets >= CARRY_STEP:
-                    return picked
-        return picked
 
     def _removeDead(self) -> None:
         """Delete older segments in which nothing is needed; what fails is tried again later."""

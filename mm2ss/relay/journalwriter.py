@@ -7,9 +7,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mm2ss.relay.journalapi import LATENCY_CLASSES
+from mm2ss.relay.journalapi import LATENCY_CLASSES, JournalFigures
 from mm2ss.relay.journalgroup import Write
-from mm2ss.relay.journalrecovery import Chain, Entry
+from mm2ss.relay.journalstate import Chain, Entry
 from mm2ss.relay.journalstore import RELIEF, NoRoom, Store
 
 #: Seconds between the beginnings of two commits: an isolated one starts at once, but a thousand
@@ -55,6 +55,25 @@ class Tally:
         self.longest = max(self.longest, seconds)
         self.total += seconds
         self.classes[bisect_left(LATENCY_CLASSES, seconds * 1000)] += 1
+
+    def figures(self, frames: int, octets: int, setAside: int, full: str) -> JournalFigures:
+        """With what only the reactor's thread knows."""
+        return JournalFigures(
+            frames=frames,
+            octets=octets,
+            size=self.size,
+            files=self.files,
+            written=self.written,
+            commits=self.commits,
+            failures=self.failures,
+            lastLatency=self.last,
+            maxLatency=self.longest,
+            meanLatency=self.total / max(1, self.commits),
+            latencies=tuple(self.classes),
+            carried=self.carried,
+            setAside=setAside,
+            full=full,
+        )
 
 
 class Writer:
