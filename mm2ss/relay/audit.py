@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from mm2ss.iec104.asdu import Cause, causeName, header, isSelect, objectAddress, typeName
+from mm2ss.iec104.asdu import (
+    Cause,
+    causeName,
+    header,
+    isSelect,
+    objectAddress,
+    typeName,
+    withOriginator,
+)
 from mm2ss.iec104.elements import describeObjects
+from mm2ss.relay.lines import Turn
+from mm2ss.relay.rights import controls
 
 #: Single, double, step and set-point commands and bitstrings, with and without a time tag.
 _COMMANDS = frozenset((*range(45, 52), *range(58, 65)))
@@ -73,6 +84,38 @@ class AuditEntry:
 
 #: Takes each command that has ended; never raises.
 Audit = Callable[[AuditEntry], None]
+
+
+class Trail:
+    """Tells the audit trail of one group how its commands end.
+
+    :param group: the group's id.
+    :param system: the name of its RTU or system.
+    """
+
+    def __init__(self, group: int, system: str, audit: Audit) -> None:
+        self._group = group
+        self._system = system
+        self._audit = audit
+
+    def tell(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str = "") -> None:
+        """A request has ended; an entry for each master that shared it, if it was a command.
+
+        What the relay has refused has its entry whatever it was.
+        """
+        if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):
+            return
+        parties = turn.parties
+        if turn.ours:
+            parties = [(turn.owner, 0)]
+            reason = f"{reason}, " if reason else ""
+            reason += "the relay's own, for a master that left"
+        for master, originator in parties:
+            asdu = withOriginator(turn.asdu, originator)
+            duration = now - turn.since
+            self._audit(
+                auditEntry(self._group, self._system, master.peer, asdu, outcome, reason, duration)
+            )
 
 
 def auditEntry(

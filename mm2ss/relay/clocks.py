@@ -17,8 +17,11 @@ def offsetOf(octets: bytes, wallTime: float) -> tuple[float, str] | None:
 
     :returns: the offset and what it is an offset from; None when it is no valid time.
     """
+    time = CP56Time2a.decode(octets)
+    if time.iv:
+        return None
     try:
-        told = CP56Time2a.decode(octets).toDatetime()
+        told = time.toDatetime()
     except ValueError:
         return None
     offsets = (

@@ -15,10 +15,10 @@ from mm2ss.config.model import GroupConfig
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import Cause, TypeId, Verdict, admitControl, describe, isSelect, mirror
 from mm2ss.iec104.asdu import withOriginator as from_
-from mm2ss.relay.audit import Audit, Outcome, auditEntry
+from mm2ss.relay.audit import Audit, Outcome, Trail
 from mm2ss.relay.fairqueue import FairQueue
 from mm2ss.relay.files import FileSession, isFile
-from mm2ss.relay.lines import Lines, Turn
+from mm2ss.relay.lines import INTERROGATIONS, Lines, Patience, Turn
 from mm2ss.relay.locks import COMMANDS, Locks
 from mm2ss.relay.master import QUEUE_MAX, Master, Note, Outlet
 from mm2ss.relay.policies import Policies, refusalCause
@@ -27,11 +27,9 @@ from mm2ss.relay.rights import controls
 from mm2ss.relay.routing import Audience
 from mm2ss.relay.slots import Slots
 
-#: Seconds a clock synchronisation may wait: its time is then wrong by as much.
-CLOCK_WAIT = 1.0
 #: Seconds between looks at what waits.
 LOOK = 0.25
-_INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
+_TOO_LONG = "it waited too long"
 
 
 class Commands:
@@ -56,7 +54,7 @@ class Commands:
         self._config = config
         self._options = config.options
         self._note = note
-        self._audit = audit
+        self._trail = Trail(config.id, config.name, audit)
         self._roundTrip = roundTrip
         self._policies = Policies(config.options, wallTime)
         self.requests: Requests[Master] = Requests(config.options, self._ended)
@@ -67,7 +65,7 @@ class Commands:
         self._rtu: Outlet | None = None
         self._queue = FairQueue()
         self._reset: Request[Master] | None = None  # nothing else is sent while it runs
-        self._progress = dict.fromkeys(_INTERROGATIONS, 0.0)
+        self._patience = Patience(self._options.giWait, self._options.commandAgeMax)
         self._lookAt = inf
         self._now = 0.0
 
@@ -91,10 +89,12 @@ class Commands:
         """The RTU's connection is gone, and with it every request."""
         self._now = now
         self._rtu = None
-        for turn in (*self._queue.cleared, *self._lines.waiting()):
+        for turn in (*self._queue.clear(), *self._lines.waiting()):
             self._unwait(turn)
-            self._report(turn, Outcome.CONNECTION_LOST)
-        self._queue.cleared.clear()
+            if controls(turn.asdu):
+                self._trail.tell(
+                    turn, Outcome.REFUSED_BY_RELAY, self._now, "the RTU was lost before"
+                )
         self._lines.clear()
         self.requests.void()
         self._locks.clear()
@@ -109,8 +109,7 @@ class Commands:
         :returns: None when it answers nobody's request.
         """
         self._now = now
-        if asdu[0] in _INTERROGATIONS:
-            self._progress[TypeId(asdu[0])] = now
+        self._patience.progressed(asdu[0], now)
         if audience is Audience.READER:
             request = self.requests.reading(asdu, now)
         elif audience is Audience.DIRECTORY:
@@ -131,8 +130,9 @@ class Commands:
         running = self.requests.interrogations(asdu, now)
         if not running:
             return None
-        self._progress[TypeId.C_IC_NA_1] = now
-        return [party for request in running for party in request.parties]
+        self._patience.progressed(TypeId.C_IC_NA_1, now)
+        # Once for each, also where two requests of one master share the run.
+        return list(dict.fromkeys(party for request in running for party in request.parties))
 
     # -- the masters ------------------------------------------------------------------------
 
@@ -171,9 +171,9 @@ class Commands:
         for turn in (*self._queue.cleared, *self._lines.waiting()):
             if self._drop(turn, master):
                 dropped.append(Turn(master, turn.asdu, turn.since))
-        self._lines.forget()
+        self._queue.cleared.extend(self._lines.forget())
         for turn in dropped:
-            self._report(turn, Outcome.MASTER_GONE)
+            self._trail.tell(turn, Outcome.MASTER_GONE, self._now)
         if dropped:
             text = f"{len(dropped)} waiting requests not sent to the RTU"
             self._note(text, master.peer, warn=True)
@@ -181,8 +181,9 @@ class Commands:
         file = self._files.abandon(master, now)
         for asdu in (*endings, file) if file else endings:
             self._note(f"{describe(asdu)} sent to the RTU for a master that left", master.peer)
-            self._queue.cleared.appendleft(Turn(master, asdu, now))
+            self._queue.cleared.appendleft(Turn(master, asdu, now, ours=True))
         self.pump(now)
+        self._look(now)
 
     def gone(self, master: Master, now: float) -> None:
         """A master's connection is gone; its slot rests."""
@@ -218,9 +219,13 @@ class Commands:
         """What is sent next: those whose wait is over, then one of each master in turn."""
         while self._queue.cleared:
             turn = self._queue.cleared.popleft()
-            if turn.parties:
+            if not turn.parties and not turn.ours:
+                self._leave(turn)
+            elif self._patience.isOver(turn, now):
+                self._refuse(turn, _TOO_LONG)
+                self._leave(turn)
+            else:
                 return turn
-            self._leave(turn)
         while (waited := self._queue.take()) is not None:
             master = waited.owners[0]
             if self._mayRun(waited, master, now):
@@ -234,50 +239,66 @@ class Commands:
         If not, it was refused, answered, or waits in line.
         """
         asdu = turn.asdu
+        deactivation = asdu[2] & 0x3F == Cause.DEACTIVATION
         if now - turn.since > self._options.commandAgeMax:
-            self._refuse(turn, "it waited too long")
+            self._refuse(turn, _TOO_LONG)
         elif isFile(asdu):
             if self._files.claim(master, asdu, now):
                 return True
             self._refuse(turn, "another file transfer is running")
         elif asdu[0] in COMMANDS:
-            if not isSelect(asdu) and master.isStale(now):
+            if not (isSelect(asdu) or deactivation) and master.isStale(now):
                 self._refuse(turn, "this master has not yet taken data that is older")
             elif self._locks.claim(master, asdu, now):
                 return True
+            elif deactivation:
+                self._refuse(turn, "this master has neither selected nor commanded the point")
             else:
                 self._refuse(turn, "the point is selected or commanded by another master")
-        elif asdu[0] == TypeId.C_IC_NA_1 and asdu[2] & 0x3F == Cause.DEACTIVATION:
-            if not self._detach(turn, master):
-                return True
+        elif asdu[0] in INTERROGATIONS and deactivation:
+            return self._mayStop(turn, master)
         else:
             return self._enter(turn, master)
         return False
 
-    def _detach(self, turn: Turn[Master], master: Master) -> bool:
-        """Take a master out of an interrogation that waits, or that others share.
+    def _mayStop(self, turn: Turn[Master], master: Master) -> bool:
+        """Whether the deactivation of an interrogation goes to the RTU: if it runs for nobody else.
 
-        It is told so as by a controlled station; the RTU and the others notice nothing.
+        Where it has not been sent yet or is shared, the master is taken out of it and told so as
+        by a controlled station, and nobody else notices. It is refused where it is not its own.
         """
-        for other in self._lines.turns(TypeId.C_IC_NA_1):
-            if other.asdu[4:] != turn.asdu[4:] or master not in other.owners:
-                continue
-            waits = self._lines.isWaiting(other)
-            if waits or len(other.parties) > 1:
-                self._drop(other, master)
-                self._lines.forget()
-                master.reader.add(mirror(turn.asdu, Cause.DEACTIVATION_CON))
-                master.pump(self._now)
+        asdu = turn.asdu
+        out = self._unline(turn, master)
+        runs = self._lines.runningIn(asdu[0], turn.station)
+        if runs is not None and runs.asdu[4:] == asdu[4:] and master in runs.owners:
+            if all(owner is master for owner in runs.owners):
                 return True
+            out = self._drop(runs, master)
+        if out:
+            master.reader.add(mirror(asdu, Cause.DEACTIVATION_CON))
+            master.pump(self._now)
+            self._trail.tell(turn, Outcome.CONFIRMED, self._now, "by the relay")
+        else:
+            self._refuse(turn, "no such interrogation of this master runs")
         return False
+
+    def _unline(self, turn: Turn[Master], master: Master) -> bool:
+        """Take a master out of what waits in line and is meant by a deactivation."""
+        out = False
+        for other in self._lines.waitingIn(turn.asdu[0]):
+            if other.asdu[4:] == turn.asdu[4:] and self._drop(other, master):
+                gone = Turn(master, other.asdu, other.since)
+                self._trail.tell(gone, Outcome.DEACTIVATED, self._now, "before it was sent")
+                out = True
+        self._queue.cleared.extend(self._lines.forget())
+        return out
 
     def _drop(self, turn: Turn[Master], master: Master) -> bool:
         """Take a master out of a request; returns whether it was in."""
-        if not turn.drop(master):
-            return False
+        dropped = turn.drop(master)
         if turn.waited:
-            master.inLine -= 1
-        return True
+            master.inLine -= dropped
+        return dropped > 0
 
     def _enter(self, turn: Turn[Master], master: Master) -> bool:
         """Whether a request may run now; if not, it waits in line."""
@@ -288,9 +309,9 @@ class Commands:
 
     def _register(self, turn: Turn[Master], now: float) -> bytes:
         """Remember who asks; returns the request with the originator address for the RTU."""
-        master, originator = turn.parties[0]
+        master = turn.owner
         mode = self._options.originatorMode
-        slot = originator
+        slot = turn.originator
         if mode.kind == "slot":
             if master.slot is None:
                 master.slot = self._slots.take(now, self.requests.slots)
@@ -298,7 +319,7 @@ class Commands:
         elif mode.kind == "fixed":
             slot = mode.address
         if isFile(turn.asdu):
-            self._report(turn, Outcome.FORWARDED)
+            self._trail.tell(turn, Outcome.FORWARDED, self._now)
         else:
             request = self.requests.open(turn, slot, now)
             if turn.asdu[0] == TypeId.C_RP_NA_1:
@@ -312,13 +333,13 @@ class Commands:
     def _ended(self, request: Request[Master], outcome: Outcome) -> None:
         """A request is answered, or has been given up: what waited for it may go on."""
         turn = request.turn
-        self._report(turn, outcome, request.refusedBy)
+        self._trail.tell(turn, outcome, self._now, request.refusedBy)
         if request is self._reset:
             self._reset = None
         if turn.asdu[0] in COMMANDS:
             positive = outcome in (Outcome.CONFIRMED, Outcome.TERMINATED)
-            answered = positive or outcome is Outcome.REFUSED_BY_RTU
-            self._locks.ended(request.owner, turn.asdu, positive, answered)
+            answered = outcome not in (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST)
+            self._locks.ended(request.owner, turn.asdu, positive, answered, self._now)
         self._leave(turn)
 
     def _leave(self, turn: Turn[Master]) -> None:
@@ -327,22 +348,14 @@ class Commands:
     def _refuse(self, turn: Turn[Master], reason: str, cause: int = 0) -> None:
         """Answer a request negatively, as a controlled station does that cannot serve it."""
         answer = mirror(turn.asdu, cause or refusalCause(turn.asdu), negative=True)
+        if turn.ours:
+            self._note(f"{describe(turn.asdu)} not sent: {reason}", turn.owner.peer, warn=True)
         for master, originator in turn.parties:
             self._note(f"{describe(turn.asdu)} refused: {reason}", master.peer, warn=True)
             master.refuse(from_(answer, originator))
             master.pump(self._now)
         self._unwait(turn)
-        self._report(turn, Outcome.REFUSED_BY_RELAY, reason)
-
-    def _report(self, turn: Turn[Master], outcome: Outcome, reason: str = "") -> None:
-        """Tell the audit trail how a command ended."""
-        if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):
-            return
-        for master, originator in turn.parties:
-            asdu = from_(turn.asdu, originator)
-            duration = self._now - turn.since
-            group, system = self._config.id, self._config.name
-            self._audit(auditEntry(group, system, master.peer, asdu, outcome, reason, duration))
+        self._trail.tell(turn, Outcome.REFUSED_BY_RELAY, self._now, reason)
 
     def _unwait(self, turn: Turn[Master]) -> None:
         """A request waits in line no more: its masters may send others."""
@@ -360,34 +373,25 @@ class Commands:
         self.requests.wake(now)
         self._locks.purge(now)
         if now >= self._lookAt:
-            for turn in [turn for turn in self._lines.waiting() if self._overdue(turn, now)]:
-                self._lines.remove(turn)
-                self._refuse(turn, "it waited too long")
-            self._refuseStale(now)
+            self._refuseLate(now)
+            self._lookAt = inf
             self._look(now)
         self.pump(now)
 
-    def _refuseStale(self, now: float) -> None:
-        """Refuse what waits too long for the RTU's window: a late command is dangerous."""
-        stale = [turn for turn in self._queue.cleared if self._overdue(turn, now)]
-        for turn in stale:
-            self._queue.cleared.remove(turn)
-            self._refuse(turn, "it waited too long")
+    def _refuseLate(self, now: float) -> None:
+        """Refuse what waits too long, in line or for the RTU: a late command is dangerous."""
+        cleared, isOver = self._queue.cleared, self._patience.isOver
+        late = [turn for turn in self._lines.waiting() if isOver(turn, now)]
+        cleared.extend(self._lines.remove(late))
+        for turn in late + [turn for turn in cleared if isOver(turn, now)]:
+            if turn in cleared:
+                cleared.remove(turn)
+            self._refuse(turn, _TOO_LONG)
             self._leave(turn)
         for turn in self._queue.takeOlder(now - self._options.commandAgeMax):
-            self._refuse(turn, "it waited too long")
-
-    def _overdue(self, turn: Turn[Master], now: float) -> bool:
-        """Whether a request has waited in line for too long."""
-        typeId = turn.asdu[0]
-        if typeId == TypeId.C_CS_NA_1:
-            return now - turn.since > CLOCK_WAIT
-        if typeId in _INTERROGATIONS:
-            progress = max(turn.since, self._progress[TypeId(typeId)])
-            return now - progress > self._options.giWait
-        return now - turn.since > self._options.commandAgeMax
+            self._refuse(turn, _TOO_LONG)
 
     def _look(self, now: float) -> None:
         """Look again soon while anything waits."""
-        waits = self._queue or any(True for _ in self._lines.waiting())
-        self._lookAt = now + LOOK if waits else inf
+        if self._queue or any(True for _ in self._lines.waiting()):
+            self._lookAt = min(self._lookAt, now + LOOK)

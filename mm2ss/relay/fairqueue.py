@@ -47,6 +47,15 @@ class FairQueue:
             self._masters.remove(master)
         return dropped
 
+    def clear(self) -> list[Turn[Master]]:
+        """Nothing is to be sent any more; returns all that waited."""
+        waited = [*self.cleared]
+        self.cleared.clear()
+        for master in tuple(self._masters):
+            waited += self.drop(master)
+            master.throttle()
+        return waited
+
     def takeOlder(self, than: float) -> Iterable[Turn[Master]]:
         """Take what came before a moment, without the cleared."""
         for master in tuple(self._masters):

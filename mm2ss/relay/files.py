@@ -41,10 +41,9 @@ class FileSession(Generic[Owner]):
 
     def claim(self, owner: Owner, asdu: bytes, now: float) -> bool:
         """Whether a master may send a file ASDU now; if so, the transfer is its own."""
-        if self.busy(now):
-            if self._owner is not owner:
-                return False
-        elif asdu[0] in (TypeId.F_SC_NA_1, TypeId.F_FR_NA_1):
+        if self.busy(now) and self._owner is not owner:
+            return False
+        if asdu[0] in (TypeId.F_SC_NA_1, TypeId.F_FR_NA_1):
             self._owner = owner
             self._originator = asdu[3]
             self._request = asdu
@@ -61,12 +60,18 @@ class FileSession(Generic[Owner]):
 
         That is also the last owner, until another transfer begins.
         """
-        if self._owner is None or asdu[4:9] != self._request[4:9]:
+        if self._owner is None or not self._isOf(asdu):
             return None
         if self.busy(now):
             refused = asdu[2] & _NEGATIVE or asdu[2] & 0x3F != Cause.FILE_TRANSFER
-            self._deadline = 0.0 if refused else now + FILE_TIME
+            self._deadline = 0.0 if refused or _ends(asdu) else now + FILE_TIME
         return self._owner, self._originator
+
+    def _isOf(self, asdu: bytes) -> bool:
+        """Whether it is about the file that was asked for; name 0 stands for any."""
+        asked, told = self._request[_NAME], asdu[_NAME]
+        other = any(asked) and any(told) and asked != told
+        return asdu[4:9] == self._request[4:9] and not other
 
     def abandon(self, owner: Owner, now: float) -> bytes | None:
         """A master is gone; returns the request that deactivates its transfer at the RTU."""
@@ -86,8 +91,8 @@ class FileSession(Generic[Owner]):
 
 
 def _ends(asdu: bytes) -> bool:
-    """Whether a master's ASDU ends the transfer: the file acknowledged, deactivated or deleted."""
-    qualifier = asdu[_QUALIFIER] & 0x0F
+    """Whether an ASDU ends the transfer: the file acknowledged, deactivated or deleted."""
+    qualifier = asdu[_QUALIFIER] & 0x0F if len(asdu) > _QUALIFIER else 0
     if asdu[0] == TypeId.F_SC_NA_1:
         return qualifier in (_DEACTIVATE_FILE, _DELETE_FILE)
     return asdu[0] == TypeId.F_AF_NA_1 and qualifier in _FILE_ACKNOWLEDGED

@@ -9,15 +9,19 @@ masters ask at once, the RTU's line carries one or two interrogations.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from mm2ss.iec104.asdu import BROADCAST, Cause, TypeId
 
 Owner = TypeVar("Owner")
 
+#: Seconds a clock synchronisation may wait: its time is then wrong by as much.
+CLOCK_WAIT = 1.0
+#: What asks for much, and can be taken back while it runs.
+INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
 _TEST = 0x80
-_STATION_WIDE = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1, TypeId.C_CS_NA_1))
+_STATION_WIDE = INTERROGATIONS | {TypeId.C_CS_NA_1}
 _POINT_WISE = frozenset((102, 104, 107, 110, 111, 112, 113))
 #: The FRZ bits of a counter interrogation: 0 only reads and may be shared.
 _FREEZE = 0xC0
@@ -27,17 +31,21 @@ class Turn(Generic[Owner]):
     """A request that runs, or waits for its turn, with all the masters that share it.
 
     :ivar asdu: the request as its first master sent it.
-    :ivar parties: who asked, each with the originator address he used (0-255).
+    :ivar owner: the first master that asked and did not leave; of the relay's own, for whom.
+    :ivar parties: who gets the answers, each with the originator address he used (0-255).
     :ivar since: when it came, monotonic seconds.
+    :ivar ours: the relay's own, for a master that left: the answers are for nobody.
     :ivar waited: it had to wait in line, and has not been sent yet.
     """
 
-    __slots__ = ("asdu", "parties", "since", "waited")
+    __slots__ = ("asdu", "ours", "owner", "parties", "since", "waited")
 
-    def __init__(self, owner: Owner, asdu: bytes, since: float) -> None:
+    def __init__(self, owner: Owner, asdu: bytes, since: float, ours: bool = False) -> None:
         self.asdu = asdu
-        self.parties: list[tuple[Owner, int]] = [(owner, asdu[3])]
+        self.owner = owner
+        self.parties: list[tuple[Owner, int]] = [] if ours else [(owner, asdu[3])]
         self.since = since
+        self.ours = ours
         self.waited = False
 
     @property
@@ -50,17 +58,51 @@ class Turn(Generic[Owner]):
         """The masters that share it."""
         return [owner for owner, _ in self.parties]
 
-    def drop(self, owner: Owner) -> bool:
-        """Take a master out; returns whether it was in."""
+    @property
+    def originator(self) -> int:
+        """The originator address (0-255) that its owner used."""
+        return self.parties[0][1] if self.parties else self.asdu[3]
+
+    def drop(self, owner: Owner) -> int:
+        """Take a master out; returns how often it was in: it may have asked again meanwhile."""
         before = len(self.parties)
         self.parties = [party for party in self.parties if party[0] is not owner]
-        return len(self.parties) < before
+        if self.parties:
+            self.owner = self.parties[0][0]
+        return before - len(self.parties)
+
+
+class Patience:
+    """How long requests may wait until they are refused, for late ones are dangerous or useless.
+
+    :param waits: seconds for an interrogation without progress of the one before it.
+    :param ages: seconds for everything else, but for clocks.
+    """
+
+    def __init__(self, waits: float, ages: float) -> None:
+        self._waits = waits
+        self._ages = ages
+        self._progress = dict.fromkeys(map(int, INTERROGATIONS), 0.0)
+
+    def progressed(self, typeId: int, now: float) -> None:
+        """The RTU sent something that belongs to an interrogation, or to another request."""
+        if typeId in self._progress:
+            self._progress[typeId] = now
+
+    def isOver(self, turn: Turn[Owner], now: float) -> bool:
+        """Whether a request has waited for too long."""
+        typeId = turn.asdu[0]
+        if typeId == TypeId.C_CS_NA_1:
+            return now - turn.since > CLOCK_WAIT
+        if typeId in self._progress:
+            return now - max(turn.since, self._progress[typeId]) > self._waits
+        return now - turn.since > self._ages
 
 
 def lineOf(asdu: bytes) -> int | None:
     """The line that a request stands in, as a key; None for what need not wait."""
     typeId = asdu[0]
-    if asdu[2] & 0x3F == Cause.DEACTIVATION:
+    if typeId in INTERROGATIONS and asdu[2] & 0x3F == Cause.DEACTIVATION:
         return None
     if typeId in _STATION_WIDE:
         return typeId
@@ -95,30 +137,27 @@ class Lines(Generic[Owner]):
         for turns in self._waiting.values():
             yield from turns
 
-    def turns(self, line: int) -> Iterator[Turn[Owner]]:
-        """All of one line, those that wait first."""
-        yield from self._waiting.get(line, ())
-        yield from self._running.get(line, {}).values()
+    def waitingIn(self, line: int) -> list[Turn[Owner]]:
+        """Those that wait in one line, in their order."""
+        return list(self._waiting.get(line, ()))
 
-    def isWaiting(self, turn: Turn[Owner]) -> bool:
-        """Whether a request of a line waits."""
-        line = lineOf(turn.asdu)
-        return line is not None and turn in self._waiting.get(line, ())
+    def runningIn(self, line: int, station: int) -> Turn[Owner] | None:
+        """What runs in one line for a station, or for all together (`BROADCAST`)."""
+        return self._running.get(line, {}).get(station)
 
-    def remove(self, turn: Turn[Owner]) -> None:
-        """A request waits no more."""
-        turn.parties, parties = [], turn.parties
-        self.forget()
-        turn.parties = parties
+    def remove(self, turns: Sequence[Turn[Owner]]) -> list[Turn[Owner]]:
+        """Some wait no more; returns those that may run now, having waited behind them."""
+        freed: list[Turn[Owner]] = []
+        for line in {lineOf(turn.asdu): None for turn in turns}:
+            if line is not None and line in self._waiting:
+                kept = (turn for turn in self._waiting[line] if turn not in turns)
+                self._waiting[line] = deque(kept)
+                freed += self._next(line)
+        return freed
 
-    def forget(self) -> None:
-        """Let go of those who wait for nobody."""
-        for line in tuple(self._waiting):
-            kept = deque(turn for turn in self._waiting[line] if turn.parties)
-            if kept:
-                self._waiting[line] = kept
-            else:
-                del self._waiting[line]
+    def forget(self) -> list[Turn[Owner]]:
+        """Let go of those who wait for nobody; returns as `remove`."""
+        return self.remove([turn for turn in self.waiting() if not turn.parties])
 
     def clear(self) -> None:
         """The RTU's connection is gone: nothing runs, and nobody waits."""

@@ -7,7 +7,7 @@ the RTU, until it is done; what others want of it meanwhile is refused, as by a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeVar
 
@@ -22,36 +22,50 @@ _TEST = 0x80
 
 @dataclass
 class _Lock(Generic[Owner]):
-    """One point that is in use.
+    """One point that is in use. What went to the RTU is known by its ASDU, the very object.
 
-    :ivar select: the select that went to the RTU, while nothing was executed on it.
-    :ivar executing: how many executes of the owner have gone to the RTU and are not done.
-    :ivar deadline: when the select runs out; inf while something executes.
+    :ivar selects: selects since the last execute that the RTU has not answered, oldest first.
+    :ivar armed: the newest of them that it has confirmed, or that it may have heard; or nothing.
+    :ivar used: the select before the last execute, which is armed still if that was not heard.
+    :ivar executing: how many executes have gone to the RTU and are not done.
+    :ivar until: when the last select runs out.
+    :ivar ending: the deactivation that has gone to the RTU after everything else; or nothing.
     """
 
     owner: Owner
-    select: bytes
-    executing: int
-    deadline: float
+    selects: list[bytes] = field(default_factory=list)
+    armed: bytes = b""
+    used: bytes = b""
+    executing: int = 0
+    until: float = inf
+    ending: bytes = b""
+
+    @property
+    def select(self) -> bytes:
+        """The select on which an execute would run, as far as can be known here; or nothing."""
+        return self.selects[-1] if self.selects else self.armed
+
+    @property
+    def deadline(self) -> float:
+        """When it ends by itself; inf while something executes, which has its own time-out."""
+        return inf if self.executing else self.until
 
 
 class Locks(Generic[Owner]):
     """The points of one RTU that are in use.
 
-    :param selectTimeout: seconds that a select holds; not shorter than the RTU's.
+    :param selectTimeout: seconds that a select holds, from its going to the RTU and again from
+        its confirmation; not shorter than the RTU's.
+    :ivar deadline: when `purge` is to be called at the latest; inf = never.
     """
 
     def __init__(self, selectTimeout: float) -> None:
         self._selectTimeout = selectTimeout
         self._locks: dict[int, _Lock[Owner]] = {}
+        self.deadline = inf
 
     def __len__(self) -> int:
         return len(self._locks)
-
-    @property
-    def deadline(self) -> float:
-        """When the next select runs out; inf = none will."""
-        return min((lock.deadline for lock in self._locks.values()), default=inf)
 
     def claim(self, owner: Owner, asdu: bytes, now: float) -> bool:
         """Whether a command may go to the RTU now; if so, its point is the owner's.
@@ -66,60 +80,97 @@ class Locks(Generic[Owner]):
         if lock is not None and lock.owner is not owner:
             return False
         if asdu[2] & 0x3F == Cause.DEACTIVATION:
+            if lock is not None:
+                lock.ending = asdu
             return lock is not None
         if lock is None:
-            lock = self._locks[point] = _Lock(owner, b"", 0, inf)
+            lock = self._locks[point] = _Lock(owner)
+        lock.ending = b""
         if isSelect(asdu):
-            if not lock.executing:
-                lock.select = asdu
-                lock.deadline = now + self._selectTimeout
+            lock.selects.append(asdu)
+            self._hold(lock, now)
         else:
-            lock.select = b""
+            lock.used = lock.select or lock.used
+            lock.selects.clear()
+            lock.armed = b""
             lock.executing += 1
-            lock.deadline = inf
         return True
 
-    def ended(self, owner: Owner, asdu: bytes, positive: bool, answered: bool) -> None:
+    def ended(self, owner: Owner, asdu: bytes, positive: bool, answered: bool, now: float) -> None:
         """A command that went to the RTU is done, or has been given up.
 
-        :param asdu: the command as it was claimed.
+        :param asdu: the command as it was claimed, the same object.
         :param positive: the RTU did as it was asked.
-        :param answered: the RTU answered at all.
+        :param answered: the RTU answered at all, be it to the command's deactivation.
         """
         point = _point(asdu)
         lock = self._locks.get(point)
         if lock is None or lock.owner is not owner or asdu[2] & _TEST:
             return
         if asdu[2] & 0x3F == Cause.DEACTIVATION:
-            done = answered and (positive or not lock.executing)
+            self._deactivated(lock, asdu, positive)
         elif isSelect(asdu):
-            done = answered and not positive and not lock.executing
+            self._selected(lock, asdu, positive, answered, now)
         else:
             lock.executing -= 1
-            done = not lock.executing
-        if done:
+            if answered:
+                lock.used = b""
+            elif not lock.executing and not lock.select:
+                lock.armed = lock.used
+        if lock.executing or lock.select:
+            self.deadline = min(self.deadline, lock.deadline)
+        else:
             del self._locks[point]
+
+    def _deactivated(self, lock: _Lock[Owner], asdu: bytes, positive: bool) -> None:
+        """Nothing is selected any more, unless the RTU refused that or was sent more since."""
+        if lock.ending is asdu:
+            lock.ending = b""
+            if positive:
+                lock.selects.clear()
+                lock.armed = lock.used = b""
+
+    def _selected(
+        self, lock: _Lock[Owner], asdu: bytes, positive: bool, answered: bool, now: float
+    ) -> None:
+        """A select that no execute has followed yet stands, unless it was refused."""
+        before = len(lock.selects)
+        lock.selects = [each for each in lock.selects if each is not asdu]
+        if len(lock.selects) < before and (positive or not answered):
+            lock.armed = asdu
+            if positive:
+                self._hold(lock, now)
+
+    def _hold(self, lock: _Lock[Owner], now: float) -> None:
+        """A select holds from now on."""
+        lock.until = now + self._selectTimeout
+        self.deadline = min(self.deadline, lock.deadline)
 
     def abandon(self, owner: Owner) -> list[bytes]:
         """The owner is gone; what he has selected is to be deactivated with these ASDUs.
 
         The points stay locked until the RTU has confirmed that, or the select has run out.
         """
-        return [
-            mirror(lock.select, Cause.DEACTIVATION)
-            for lock in self._locks.values()
-            if lock.owner is owner and lock.select
-        ]
+        endings: list[bytes] = []
+        for lock in self._locks.values():
+            if lock.owner is owner and lock.select and not lock.ending:
+                lock.ending = mirror(lock.select, Cause.DEACTIVATION)
+                endings.append(lock.ending)
+        return endings
 
     def purge(self, now: float) -> None:
         """Forget selects that have run out."""
+        if now < self.deadline:
+            return
         over = [point for point, lock in self._locks.items() if lock.deadline <= now]
         for point in over:
             del self._locks[point]
+        self.deadline = min((lock.deadline for lock in self._locks.values()), default=inf)
 
     def clear(self) -> None:
         """The RTU's connection is gone, and its selects with it."""
         self._locks.clear()
+        self.deadline = inf
 
     def _live(self, point: int, now: float) -> _Lock[Owner] | None:
         lock = self._locks.get(point)

@@ -10,8 +10,11 @@ from mm2ss.relay.clocks import DISAGREEMENT, offsetOf
 from mm2ss.relay.master import Master
 
 _FREEZE = 0xC0
-#: QRP of C_RP_NA_1 that erases the time-tagged events in the RTU, other masters' among them.
-_RESET_EVENTS = 2
+#: QRP of C_RP_NA_1 that restarts the RTU; 2 erases the time-tagged events in it, other masters'
+#: among them, and what the others do is not known.
+_RESTART = 1
+#: Masters whose clocks are remembered to compare them; far more than a group has.
+_CLOCKS_MAX = 255
 
 
 class Policies:
@@ -57,7 +60,7 @@ class Policies:
         reset = self._options.resetProcess
         if reset is ResetProcess.DENY:
             return "resetting the RTU is denied in this group"
-        if reset is ResetProcess.DEFAULT and qualifier == _RESET_EVENTS:
+        if reset is ResetProcess.DEFAULT and qualifier != _RESTART:
             return "erasing the RTU's events would take them from the other masters"
         return ""
 
@@ -74,7 +77,10 @@ class Policies:
             for other, earlier in self._clocks.items()
             if other != name and abs(offset - earlier) > DISAGREEMENT
         ]
+        self._clocks.pop(name, None)
         self._clocks[name] = offset
+        if len(self._clocks) > _CLOCKS_MAX:
+            del self._clocks[next(iter(self._clocks))]
         if others:
             return f"{text}; it disagrees with {', '.join(others)}", True
         return text, False

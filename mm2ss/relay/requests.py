@@ -53,8 +53,9 @@ ECHO_PROOF = 3
 _TEST = 0x80
 _REFUSALS = frozenset((44, 45, 46, 47))
 _INTERROGATIONS = frozenset((TypeId.C_IC_NA_1, TypeId.C_CI_NA_1))
+_COMMANDS = frozenset((*range(45, 52), *range(58, 65)))
 #: Types whose execution ends with a termination after the confirmation.
-_TERMINATING = frozenset((*range(45, 52), *range(58, 65), *_INTERROGATIONS))
+_TERMINATING = _COMMANDS | _INTERROGATIONS
 #: Octets at the end of the object that are a time, and never compared.
 _TIME_TAG = dict.fromkeys((*range(58, 65), TypeId.C_CS_NA_1, TypeId.C_TS_TA_1), 7)
 #: Types whose first object octet says what is asked: QOI, QCC, QRP, QPA.
@@ -101,7 +102,7 @@ class Request(Generic[Owner]):
     def __init__(self, turn: Turn[Owner], slot: int, now: float) -> None:
         asdu = turn.asdu
         self.turn = turn
-        self.owner = turn.parties[0][0]
+        self.owner = turn.owner
         self.slot = slot
         self.sent = now
         self.typeId = asdu[0]
@@ -253,8 +254,6 @@ class Requests(Generic[Owner]):
             for request in self._candidates(asdu[0], station, objectAddress(asdu))
             if request.fits(cause, asdu)
         ]
-        if cause == Cause.ACTIVATION_TERM:  # some RTUs never confirm, but who does comes first
-            found = [request for request in found if request.phase is Phase.CONFIRMED] or found
         request = self._choose(found, asdu)
         if request is not None:
             self._advance(request, cause, bool(asdu[2] & 0x40), station, now)
@@ -264,10 +263,15 @@ class Requests(Generic[Owner]):
         """Whose read (C_RD_NA_1) data with cause 5 answers; ends the read."""
         station = asdu[4] | asdu[5] << 8
         for address in objectAddresses(asdu):
-            found = list(self._candidates(TypeId.C_RD_NA_1, station, address))
+            found = [
+                request
+                for request in self._candidates(TypeId.C_RD_NA_1, station, address)
+                if request.phase is Phase.SENT  # one that was answered only waits for mirrors
+            ]
             if found:
                 request = self._pick(self.dataEcho, found, asdu)
                 if request is not None:
+                    request.phase = Phase.CONFIRMED
                     self._bury(request, Outcome.CONFIRMED, now)
                 return request
         return None
@@ -284,7 +288,8 @@ class Requests(Generic[Owner]):
             and request.qualifier == cause
         ]
         for request in running:
-            request.deadline = now + INTERROGATION_TIME
+            if not _done(request):
+                request.deadline = now + INTERROGATION_TIME
         self._learn(self.dataEcho, running, asdu[3])
         return running
 
@@ -347,9 +352,16 @@ class Requests(Generic[Owner]):
         known = echo.known  # an answer is judged by what was known of the RTU before it
         self._learn(echo, found, asdu[3])
         if asdu[3] and known:
+            same = [request for request in found if request.value == _value(asdu)]
+            if asdu[0] in _COMMANDS and same:  # some RTUs stamp the last commander on all
+                found = same
             found = [request for request in found if request.slot == asdu[3]]
         if alike:
             found = _prefer(found, asdu)
+            if (
+                asdu[2] & 0x3F == Cause.ACTIVATION_TERM
+            ):  # some RTUs never confirm, others come first
+                found = [request for request in found if request.phase is Phase.CONFIRMED] or found
         found = [request for request in found if not request.expired] or found
         if len({request.owner for request in found}) > 1:
             self.ambiguous += 1
@@ -362,11 +374,10 @@ class Requests(Generic[Owner]):
     def _advance(
         self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
     ) -> None:
-        """Take a request further, by an answer to it."""
-        if request.expired:
-            return
+        """Take a request further, by an answer to it; a tombstone too, but quietly."""
         if request.commonAddress == BROADCAST and station != BROADCAST:
-            self._advanceStation(request, cause, negative, station, now)
+            if not request.expired:
+                self._advanceStation(request, cause, negative, station, now)
         elif cause in _REFUSALS:
             self._refused(request, cause)
         elif cause == Cause.ACTIVATION_TERM:
@@ -374,8 +385,10 @@ class Requests(Generic[Owner]):
         elif cause == Cause.DEACTIVATION_CON and negative:
             self._refused(request, cause)
         elif cause == Cause.DEACTIVATION_CON:
+            deactivated = self._deactivated(request)
             self._remove(request, Outcome.CONFIRMED)
-            self._removeDeactivated(request)
+            for other in deactivated:
+                self._remove(other, Outcome.DEACTIVATED)
         elif cause == Cause.ACTIVATION_CON:
             self._confirm(request, negative, now)
 
@@ -384,11 +397,10 @@ class Requests(Generic[Owner]):
             self._refused(request, Cause.ACTIVATION_CON)
         elif request.typeId in _TERMINATING and not request.select:
             request.phase = Phase.CONFIRMED
-            interrogation = request.typeId in _INTERROGATIONS
-            self._expire(
-                request,
-                now + (INTERROGATION_TIME if interrogation else self._options.terminationTimeout),
-            )
+            if not request.expired:
+                interrogation = request.typeId in _INTERROGATIONS
+                patience = self._options.terminationTimeout
+                self._expire(request, now + (INTERROGATION_TIME if interrogation else patience))
         elif request.typeId != TypeId.C_RD_NA_1 and request.typeId in TYPES:
             self._remove(request, Outcome.CONFIRMED)
 
@@ -405,15 +417,20 @@ class Requests(Generic[Owner]):
         request.stations[station] = not more
         self._expire(request, now + (BROADCAST_TIME if _done(request) else INTERROGATION_TIME))
 
-    def _removeDeactivated(self, request: Request[Owner]) -> None:
-        """A deactivation was confirmed: what it deactivated will not be answered any more."""
-        for other in list(self._byOwner.get(request.owner, ())):
-            if (
-                other.typeId == request.typeId
-                and other.commonAddress == request.commonAddress
-                and other.objectAddress == request.objectAddress
-            ):
-                self._remove(other, Outcome.DEACTIVATED)
+    def _deactivated(self, request: Request[Owner]) -> list[Request[Owner]]:
+        """What a deactivation has ended: its master's requests that went to the RTU before it."""
+        deactivated: list[Request[Owner]] = []
+        stations = self._index[request.typeId << 24 | request.objectAddress]
+        for other in stations[request.commonAddress]:
+            if other is request:
+                break
+            if other.cause == Cause.DEACTIVATION:
+                continue
+            owners = (other.owner, *other.turn.owners)
+            alike = other.test == request.test and other.qualifier == request.qualifier
+            if alike and any(owner is request.owner for owner in owners):
+                deactivated.append(other)
+        return deactivated
 
     def _patience(self, request: Request[Owner]) -> float:
         """Seconds until the first answer is overdue."""
