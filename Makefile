@@ -18,6 +18,10 @@ JOBS ?= 2
 # Seconds that `make fuzz` goes on, and examples for each property in one of its rounds.
 FUZZ_SECONDS ?= 300
 FUZZ_EXAMPLES ?= 1000
+# When `make soak` ends: after so many kills, or after so many seconds (0: only by kills).
+SOAK_KILLS ?= 300
+SOAK_SECONDS ?= 0
+SOAK_GROUPS ?= 2000
 # Seconds after which `make demo` ends by itself; empty: it goes on until Ctrl-C.
 DEMO_SECONDS ?=
 export DEMO_SECONDS
@@ -30,7 +34,7 @@ PARALLEL := -n $(JOBS) --dist loadgroup
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What can make environments: Debian's python3 alone cannot (no ensurepip), so each one is tried.
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python)
@@ -86,8 +90,15 @@ interop: $(READY) ## the relay as a real process between real IEC 60870-5-104 pe
 
 .PHONY: bench
 bench: $(READY) ## measurements (tests/bench)
-	@if [ -d tests/bench ]; then set -x; $(PYTEST) tests/bench -s $(ARGS); \
-	else echo "There is no measurement yet (tests/bench)."; fi
+	$(PYTEST) tests/bench/bench_*.py -s $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## kill the relay SOAK_KILLS times while masters and lines fail: no event may be lost
+	$(PY) -m tests.soak --kills $(SOAK_KILLS) --seconds $(SOAK_SECONDS) $(ARGS)
+
+.PHONY: soak-groups
+soak-groups: $(READY) ## SOAK_GROUPS groups lose their only master in the same second
+	$(PY) -m tests.soak.groups --groups $(SOAK_GROUPS) $(ARGS)
 
 # Each round takes a new seed; a failure prints the example and the seed that found it.
 .PHONY: fuzz

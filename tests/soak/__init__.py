@@ -1,0 +1,1 @@
+"""The kill campaign: does an event get lost when relay, masters and lines fail at random?"""
