@@ -72,11 +72,11 @@ test: $(READY) ## unit tests and the short interop tests, with branch coverage (
 	$(PYTEST) $(PARALLEL) -m "not bench and (not interop or smoke)" --cov $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## ruff, mypy strict (Linux and Windows), import rules
+lint: $(READY) ## ruff, mypy strict (for Windows: what is installed), import rules
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy --platform linux
-	$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32 mm2ss
 	$(PYTEST) -q tests/test_layers.py
 
 .PHONY: format

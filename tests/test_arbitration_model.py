@@ -471,6 +471,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
         if often or not self.world.rtu.connected:
             return
         self.world.rtu.die()
+        self.settle()
         self.plant.lost()
         for master in self.masters:
             master.unsteady()
