@@ -16,7 +16,13 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from mm2ss.config.model import InterrogatedData, OriginatorMode
 from mm2ss.config.parameters import LinkParameters
@@ -325,9 +331,10 @@ def isPart(some: list[bytes], whole: list[bytes]) -> bool:
 class ArbitrationMachine(RuleBasedStateMachine):
     """Masters ask, select, execute, cancel, stop, die and return; the RTU does as it likes."""
 
-    @initialize(kind=st.sampled_from(sorted(STAMPS)), narrow=st.booleans())
-    def begin(self, kind: str, narrow: bool) -> None:
+    @initialize(kind=st.sampled_from(sorted(STAMPS)), narrow=st.booleans(), onePoint=st.booleans())
+    def begin(self, kind: str, narrow: bool, onePoint: bool) -> None:
         self.kind = kind
+        self.onePoint = onePoint  # all is about one point that everybody wants to command
         mode = OriginatorMode("fixed", 0) if kind == "refuses addresses" else OriginatorMode()
         self.world = world = World(
             interrogatedData=InterrogatedData.REQUESTER,
@@ -399,6 +406,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
     def command(
         self, place: int, what: str, typeId: int, address: int, test: bool, plan: Plan
     ) -> None:
+        address = 1 if self.onePoint else address
         self.serial += 1
         select = 0x80 if what != "execute" else 0
         if typeId == 45:
@@ -409,6 +417,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
         does = Cause.DEACTIVATION if what == "cancel" else Cause.ACTIVATION
         self.ask(place, request(typeId, address, content, cause=does, test=test), plan)
 
+    @precondition(lambda self: not self.onePoint)
     @rule(
         place=st.integers(0, MASTERS - 1),
         typeId=st.sampled_from([100, 100, 101]),
@@ -429,6 +438,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
             asdu = request(101, 0, bytes((octet,)), station=station, cause=does)
         self.ask(place, asdu, plan)
 
+    @precondition(lambda self: not self.onePoint)
     @rule(
         place=st.integers(0, MASTERS - 1),
         kind=st.sampled_from(["read", "read", "clock", "test", "parameter", "reset"]),
@@ -466,6 +476,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
         if how == "restart":
             self.join(master)
 
+    @precondition(lambda self: not self.onePoint)
     @rule(often=st.integers(0, 9))
     def loseRtu(self, often: int) -> None:
         if often or not self.world.rtu.connected:
@@ -481,6 +492,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
         for master in self.masters:
             self.join(master)
 
+    @precondition(lambda self: not self.onePoint)
     @rule(muted=st.booleans())
     def mute(self, muted: bool) -> None:
         if self.world.rtu.connected:
