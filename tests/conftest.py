@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 # The ordinary run is derandomized, so that a red build means a change and not a new seed;
 # finding new examples is the work of `make fuzz`.
 # So many examples as let `make test` end in a few minutes on two cores.
-settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("default", deadline=None, derandomize=True, max_examples=25)
 settings.register_profile(
     "fuzz",
     deadline=None,

@@ -293,6 +293,8 @@ class Plant:
         def send() -> None:
             rtu = self.world.rtu
             if rtu.connection is not connection or not rtu.started or job.cancelled:
+                job.cancelled = True  # what is stopped is not gone on with
+                job.timely = False
                 return
             if cause(asdu) == DECON and not asdu[2] & 0x40:
                 self.cancelBefore(job)
