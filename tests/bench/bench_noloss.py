@@ -24,7 +24,7 @@ from tests.bench.delayproxy import DelayProxy
 from tests.bench.stations import FastMaster, FastRtu
 from tests.interop.harness import row
 from tests.interop.waiting import MASTER_IP, RTU_IP, Ports
-from tests.soak.relay import RelayProcess
+from tests.soak.relay import RelayProcess, endInOrder
 from tests.soak.settings import HAS_THROUGH, serviceFile
 
 #: Windows in the comparison of throughput.
@@ -271,6 +271,7 @@ def test_noLoss() -> None:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
+    endInOrder()
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_noloss")
     add = parser.add_argument
     add("--rounds", type=int, default=3, help="of each measurement, interleaved (%(default)s)")

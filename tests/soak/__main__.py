@@ -12,11 +12,13 @@ import tempfile
 from pathlib import Path
 
 from tests.soak.campaign import Campaign
+from tests.soak.relay import endInOrder
 from tests.soak.settings import HAS_THROUGH, Settings
 
 
 def main() -> int:
     """Run a campaign, print its report, tell its result by the exit status."""
+    endInOrder()
     arguments = _arguments()
     settings = Settings(
         seed=arguments.seed,

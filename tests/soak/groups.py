@@ -20,6 +20,7 @@ from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.link import State
 from tests.soak.campaign import Campaign, Group, until
 from tests.soak.masters import MasterConnection
+from tests.soak.relay import endInOrder
 from tests.soak.settings import HAS_THROUGH, Settings
 
 #: Descriptors for each group in this process (listening port, RTU, master, two kept ports), and
@@ -192,6 +193,7 @@ def measure(groups: int, how: str, ackMode: str, folder: Path) -> tuple[bool, di
 
 def main() -> int:
     """Measure each way to vanish, print the figures, tell the result by the exit status."""
+    endInOrder()
     parser = argparse.ArgumentParser(prog="python -m tests.soak.groups", description=__doc__)
     add = parser.add_argument
     add("--groups", type=int, default=2000, help="%(default)s")

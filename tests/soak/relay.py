@@ -127,6 +127,15 @@ class RelayProcess:
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def endInOrder() -> None:
+    """Let SIGTERM end this program as Ctrl-C does, so that it ends what it started."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def systemValue(name: str) -> int:
     """A value of ``sysconf``."""
     if sys.platform != "win32":

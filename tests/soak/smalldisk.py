@@ -34,6 +34,13 @@ class SmallDisk:
             raise CannotMount(f"no small disk to fill up: {error}") from error
         if done.returncode:
             raise CannotMount(f"no small disk to fill up (only root has one): {done.stderr}")
+        # Its input ends with this process, however that ends: the disk is never left behind.
+        # Lazily: also when a process that is about to end has a file open there.
+        self._janitor = subprocess.Popen(
+            ["sh", "-c", 'read -r _; exec umount -l "$0"', str(self.place)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         return self
 
     def __exit__(
@@ -42,8 +49,8 @@ class SmallDisk:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Lazily: also when a process that is about to end has a file open there.
-        subprocess.run(["umount", "-l", str(self.place)], check=True, timeout=30)
+        self._janitor.communicate(timeout=30)
+        assert self._janitor.returncode == 0, f"{self.place} is still mounted"
 
     def fill(self) -> None:
         """Leave no octet free."""
