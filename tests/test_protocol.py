@@ -231,8 +231,10 @@ def test_oneTimerThatIsRearmedLazily() -> None:
         bench.clock.run(1)
         bench.connection.send([asdu(0)])
         bench.receive(encodeS(second))
+        if second == 1:  # set forward once, by t1 of the first I frame
+            (call,) = bench.clock.getDelayedCalls()
         assert bench.clock.getDelayedCalls() == [call]
-        assert call.getTime() == 16  # set forward once, by t1 of the first I frame
+        assert call.getTime() == 16
     bench.transport.clear()
     bench.clock.run(20 - MOMENT)
     assert not call.active()

@@ -35,11 +35,11 @@ class Alarm:
         if deadline >= self._at:
             return
         self._at = deadline
+        if self._call is not None:
+            # Not reset(): Twisted then searches its list of all timers for this one.
+            self._call.cancel()
         delay = max(0.0, deadline - self._clock.seconds())
-        if self._call is None:
-            self._call = self._clock.callLater(delay, self._goOff)
-        else:
-            self._call.reset(delay)
+        self._call = self._clock.callLater(delay, self._goOff)
 
     def cancel(self) -> None:
         """Leave nothing pending."""
