@@ -1,7 +1,7 @@
 """The composition root: the command line, and the services that it makes.
 
 Here the parts meet: the configuration becomes one `GroupService` per row, beside them the event
-logs, all under the one service that twistd runs.
+logs, the audit trail, the journal and the clock, all under the one service that twistd runs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from twisted.python import usage
 
 from mm2ss import __version__
 from mm2ss.config.check import exitStatus, report
-from mm2ss.config.groups_csv import readGroups
-from mm2ss.config.load import Configuration, configure
+from mm2ss.config.groups_csv import GroupsFile
+from mm2ss.config.load import Configuration, loadConfiguration
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
-from mm2ss.config.service_file import noServiceFile, readServiceFile
 from mm2ss.config.service_settings import NTP_INTERVAL
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journal import GroupJournal, JournalService
@@ -112,16 +111,17 @@ class Options(usage.Options):
 
     def load(self) -> Configuration:
         """Read both files; what is wrong stands in the result."""
-        base, path = os.getcwd(), self["config"]
-        groups = readGroups(self["ini"], base)
+        return loadConfiguration(self["ini"], self["config"], os.getcwd(), self._amend)
+
+    def _amend(self, groups: GroupsFile) -> GroupsFile:
+        """The settings of the groups file, with what the command line adds or changes."""
         interval = self["ntp_update_every_sec"]
-        groups = replace(
+        return replace(
             groups,
             nogui=groups.nogui or bool(self["nogui"]),
             ntpServers=(*groups.ntpServers, *self["ntp_server"]),
             ntpInterval=groups.ntpInterval if interval is None else interval,
         )
-        return configure(groups, readServiceFile(path, base) if path else noServiceFile(base))
 
 
 def makeService(options: Options) -> IService:
@@ -172,9 +172,9 @@ def _relay(options: Options, reactor: Any) -> IService:
         )
         for config in configuration.groups
     ]
-    ports = [group.portProblem() for group in groups]
-    if all(ports):
-        raise SystemExit(f"mm2ss cannot run: {'; '.join(ports[:3])}")
+    if all(group.portProblem() for group in groups):  # the first that is free ends the search
+        why = "; ".join(group.portProblem() for group in groups[:3])
+        raise SystemExit(f"mm2ss cannot run: {why}")
     service = RelayService(groups, problems)
     service.addBeside(EventLogService(logged, *logs, level=log.level))
     service.addBeside(audit)

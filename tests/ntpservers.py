@@ -123,7 +123,7 @@ class FakeReactor(VirtualClock):
             raise CannotListenError(interface, port, OSError(97, "no such family"))
         made = FakePort(self, protocol, isV6)
         self.open.append(made)
-        protocol.transport = made  # type: ignore[assignment]
+        protocol.transport = made  # type: ignore[assignment]  # a fake one
         return made
 
     @property

@@ -368,7 +368,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
             self.all.append(job)
             return asdu
 
-        self.commands._register = watch  # type: ignore[method-assign]  # a spy
+        self.commands._register = watch  # type: ignore[method-assign]  # a spy on what is sent
         for master in self.masters:
             self.join(master)
 

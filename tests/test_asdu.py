@@ -230,7 +230,7 @@ def test_buildRefusesWhatDoesNotFit(arguments: dict[str, object], text: str) -> 
     """A number beyond its field is our own mistake, and named."""
     good: dict[str, object] = {"typeId": 45, "cause": 6, "commonAddress": 1, "objects": bytes(4)}
     with pytest.raises(ValueError, match=text):
-        buildAsdu(**(good | arguments))  # type: ignore[arg-type]
+        buildAsdu(**(good | arguments))  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_S02_endOfInitialization() -> None:

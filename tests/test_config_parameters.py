@@ -28,7 +28,7 @@ from mm2ss.config.parameters import LinkParameters
 def test_T11_linkParametersAreRefused(values: dict[str, float], reason: str) -> None:
     """t2 >= t1, w > k or a value out of range is a ValueError that names it."""
     with pytest.raises(ValueError, match=f"^{reason} "):
-        LinkParameters(**values)  # type: ignore[arg-type]
+        LinkParameters(**values)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_limitsAreInclusive() -> None:

@@ -60,7 +60,7 @@ class GroupMachine(RuleBasedStateMachine):
             self.log.append(asdu)
             append(asdu)
 
-        ledger.append = keep  # type: ignore[method-assign]  # a spy
+        ledger.append = keep  # type: ignore[method-assign]  # a spy on it
         rtu = self.world.rtu
         rtu.onUp = self.spyOnRtu
         assert rtu.connection is not None
@@ -76,7 +76,7 @@ class GroupMachine(RuleBasedStateMachine):
             self.sent += asdus
             send(asdus)
 
-        connection.send = keep  # type: ignore[method-assign]  # a spy
+        connection.send = keep  # type: ignore[method-assign]  # a spy on it
 
     def reply(self, asked: bytes) -> list[bytes]:
         return [asked[:2] + bytes((cause,)) + asked[3:] for cause in (7, 10)]

@@ -8,41 +8,23 @@ taken is there at the next start, in order, once, unmodified.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from twisted.internet.task import Clock
 
 from mm2ss.relay import journalstate
 from mm2ss.relay.journal import GroupJournal, GroupKey, JournalService
 from mm2ss.relay.journalrecovery import recover
+from tests.journals import InlineReactor
 from tests.powercut import ModelDisk, PowerCut
 
 KEYS = [GroupKey(1, 11, "north"), GroupKey(2, 11, "south"), GroupKey(3, 13, "Ümspannwerk")]
 SEGMENT = 1500
 RESERVE = 1500
 KNOBS = journalstate.SPARE_SEGMENTS, journalstate.SPARE_FILES, journalstate.CARRY_STEP
-
-
-class InlineReactor(Clock):
-    """Time, and calls from the thread that is none; they wait for `hear`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[Callable[[], Any]] = []
-
-    def callFromThread(self, call: Callable[..., Any], *args: Any) -> None:
-        self.said.append(lambda: call(*args))
-
-    def hear(self) -> None:
-        said, self.said = self.said, []
-        for call in said:
-            call()
 
 
 @dataclass

@@ -380,4 +380,4 @@ def test_wakingAtTheDeadlineMakesProgress(
 def test_T11_impossibleParameters(wrong: dict[str, float]) -> None:
     """No link without t2 < t1 and w <= k, and everything in its range."""
     with pytest.raises(ValueError, match=r"must|not in"):
-        LinkParameters(**wrong)  # type: ignore[arg-type]
+        LinkParameters(**wrong)  # type: ignore[arg-type]  # wrong on purpose

@@ -77,7 +77,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
 def test_wrongAnswer(changes: dict[str, object], reason: str) -> None:
     """An answer that a careful client does not use is refused, with the reason."""
     options = {"time": NOW, **changes}
-    result = decide(answer(QUESTION.encode(), **options))  # type: ignore[arg-type]
+    result = decide(answer(QUESTION.encode(), **options))  # type: ignore[arg-type]  # of many types
     assert isinstance(result, Refused) and reason in result.reason and result.kiss is None
 
 

@@ -294,7 +294,7 @@ def test_roundingDoesNotSpin(start: float) -> None:
         wakes += 1
         return wake(now)
 
-    bench.connection.link.wake = counting  # type: ignore[method-assign]
+    bench.connection.link.wake = counting  # type: ignore[method-assign]  # replaced by the test
     bench.clock.run(100)
     assert 3 <= wakes <= 6
     bench.assertOver(CloseCause.T1_TESTFR)
@@ -544,7 +544,7 @@ def test_theOwnerMaySendAndThenCloseInLinkEvents() -> None:
 def test_aTransportThatReportsTheLossAtOnce() -> None:
     """No timer stays behind where loseConnection calls connectionLost before it returns."""
     bench = Bench.started()
-    bench.transport.loseConnection = bench.transport.lose  # type: ignore[method-assign]
+    bench.transport.loseConnection = bench.transport.lose  # type: ignore[method-assign]  # replaced by the test
     bench.connection.close(CloseCause.SHUTDOWN)
     bench.assertOver(CloseCause.SHUTDOWN)
 

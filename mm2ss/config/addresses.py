@@ -7,6 +7,7 @@ the writer wanted out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from mm2ss.config.model import Address, Host, Network
@@ -26,6 +27,11 @@ def normalised(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def isWithin(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether an address (IPv4-mapped ones as IPv4) is in one of some networks."""
+    return any(address in network for network in networks)
 
 
 def parseAddress(text: str) -> Address:

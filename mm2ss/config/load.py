@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mm2ss.config.groups_csv import GroupsFile, readGroups
@@ -38,11 +39,15 @@ def configure(groupsFile: GroupsFile, serviceFile: ServiceFile) -> Configuration
 
 
 def loadConfiguration(
-    groupsPath: str, servicePath: str | None, base: str | os.PathLike[str]
+    groupsPath: str,
+    servicePath: str | None,
+    base: str | os.PathLike[str],
+    amend: Callable[[GroupsFile], GroupsFile] = lambda groups: groups,
 ) -> Configuration:
     """Read both files; raises nothing, what is wrong stands in the problems.
 
     :param base: absolute path of the directory from which relative paths count.
+    :param amend: what the command line changes in the groups file's settings.
     """
     service = noServiceFile(base) if servicePath is None else readServiceFile(servicePath, base)
-    return configure(readGroups(groupsPath, base), service)
+    return configure(amend(readGroups(groupsPath, base)), service)

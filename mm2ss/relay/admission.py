@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 
-from mm2ss.config.addresses import normalised
+from mm2ss.config.addresses import isWithin, normalised
 from mm2ss.config.model import Address, Network, SameAddress
 
 Connection = TypeVar("Connection")
@@ -63,7 +63,7 @@ class Policy:
         """
         if peer == rtu:
             return Refuse("it is the address of the RTU")
-        if self.filter and not any(peer in network for network in self.filter):
+        if self.filter and not isWithin(peer, self.filter):
             return Refuse("its address is not in the filter")
         old = tuple(connection for address, connection in connected if address == peer)
         if old and self.sameAddress is SameAddress.OLD:
@@ -82,3 +82,11 @@ def plain(host: str) -> Address:
     :raises ValueError: when the text is not an IP address.
     """
     return normalised(ip_address(host.partition("%")[0]))
+
+
+def addressOf(peer: object) -> Address:
+    """The IP address of a connection's other end, as `plain`.
+
+    :raises ValueError: when it has none.
+    """
+    return plain(getattr(peer, "host", ""))

@@ -39,8 +39,8 @@ class Commands:
     :param note: told of every event worth a line in the group's event log.
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
-    :ivar requests: what the RTU has been asked.
     :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
+    :ivar requests: what the RTU has been asked.
     """
 
     def __init__(

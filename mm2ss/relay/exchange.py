@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from mm2ss.config.addresses import isWithin
 from mm2ss.config.model import Address, EndOfInitialization, GroupConfig, InterrogatedData
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import HEADER_LENGTH, describe, endOfInitialization, withOriginator
@@ -61,7 +62,7 @@ class Exchange:
         self._masters: list[Master] = []
         self._pressure = Pressure(config, self._ledger, self._masters, self._places)
         self._line: Outlet | None = None  # the RTU's connection, started or not
-        self._rtuSettled = False  # an ASDU other than end of initialization came since STARTDT
+        self._inSession = False  # an ASDU other than end of initialization came since STARTDT
         self._keeping = False  # the journal takes nothing, and the RTU keeps its events
         self._expireAt = 0.0 if config.options.holdAge else inf
         self._replayed = 0
@@ -87,9 +88,7 @@ class Exchange:
             self._commands.deadline, self._custody.deadline, self._pressure.lookAt, self._expireAt
         )
 
-    def snapshot(
-        self, config: GroupConfig, transfer: str, refused: dict[str, int], now: float
-    ) -> GroupSnapshot:
+    def snapshot(self, transfer: str, refused: dict[str, int], now: float) -> GroupSnapshot:
         """The figures of this moment.
 
         :param transfer: the state of data transfer with the RTU, in words.
@@ -98,8 +97,8 @@ class Exchange:
         ledger = self._ledger
         journal = self._journal
         return GroupSnapshot(
-            id=config.id,
-            name=config.name,
+            id=self._config.id,
+            name=self._config.name,
             rtu=self._line.peer if self._line is not None else "",
             transfer=transfer,
             masters=tuple(master.snapshot(now) for master in self._masters),
@@ -136,7 +135,7 @@ class Exchange:
 
     def rtuStarted(self, outlet: Outlet, now: float) -> None:
         """Data transfer with the RTU is started."""
-        self._rtuSettled = False
+        self._inSession = False
         self._pressure.rtuStarted(outlet, now)
         self._commands.rtuStarted(outlet, now)
 
@@ -176,8 +175,8 @@ class Exchange:
                 self._direct(audience, asdu, now)
                 if ledger.end == before:
                     others.append(number)
-            if not self._rtuSettled and audience is not Audience.INITIALIZED:
-                self._rtuSettled = True
+            if not self._inSession and audience is not Audience.INITIALIZED:
+                self._inSession = True
         self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
             master.pump(now)
@@ -238,7 +237,7 @@ class Exchange:
     def _initialized(self, asdu: bytes) -> None:
         """End of initialization of the RTU: noted, and announced if so configured."""
         announce = self._options.endOfInitialization is EndOfInitialization.ANNOUNCE
-        announce = announce and self._rtuSettled and len(asdu) > 9
+        announce = announce and self._inSession and len(asdu) > 9
         self._note(f"{describe(asdu)} from the RTU{', announced' if announce else ''}")
         if announce:
             for master in self._masters:
@@ -258,7 +257,7 @@ class Exchange:
     def masterStarted(self, outlet: Outlet, address: Address, rights: Rights, now: float) -> Master:
         """A master has started data transfer on its connection for the first time."""
         keepers = self._config.keepers
-        keeps = not keepers or any(address in network for network in keepers)
+        keeps = not keepers or isWithin(address, keepers)
         master = Master(outlet, address, rights, self._ledger, keeps)
         self._masters.append(master)
         self.masterResumed(master, now)

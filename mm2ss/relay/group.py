@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -29,7 +30,7 @@ from mm2ss.iec104.link import (
     Stopped,
 )
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
-from mm2ss.relay.admission import plain
+from mm2ss.relay.admission import addressOf
 from mm2ss.relay.audit import Audit
 from mm2ss.relay.endpoints import (
     PROVEN,
@@ -109,9 +110,7 @@ class GroupService(MultiService):
     def snapshot(self) -> GroupSnapshot:
         """The group's figures of this moment."""
         transfer = "not connected" if self._rtu is None else self._rtu.link.state.value
-        return self._exchange.snapshot(
-            self.config, transfer, self._masters.refused, self._reactor.seconds()
-        )
+        return self._exchange.snapshot(transfer, self._masters.refused, self._reactor.seconds())
 
     def startService(self) -> None:
         """Begin to connect to the RTU, once the port is known to be free."""
@@ -131,12 +130,11 @@ class GroupService(MultiService):
 
     def _begin(self, noted: bool) -> None:
         """Connect to the RTU; while the port is taken, wait for it and leave the RTU alone."""
-        self._later.pop("begin", None)
         problem = self.portProblem()
         if problem:
             if not noted:
                 self.note(f"{problem}; tried again every {PORT_RETRY:g} s", warn=True)
-            self._later["begin"] = self._reactor.callLater(PORT_RETRY, self._begin, True)
+            self._schedule("begin", PORT_RETRY, partial(self._begin, noted=True))
             return
         self._connector.start()
 
@@ -172,7 +170,7 @@ class GroupService(MultiService):
         if self._rtu is None or self._rtu.transport is None:
             return None
         try:
-            return plain(getattr(self._rtu.transport.getPeer(), "host", ""))
+            return addressOf(self._rtu.transport.getPeer())
         except ValueError:
             return None
 

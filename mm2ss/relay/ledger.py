@@ -45,19 +45,20 @@ class Ledger:
     """
 
     def __init__(self, age: float = 10.0, journalled: bool = False) -> None:
-        self._age = age
-        self._journalled = journalled
-        self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
         self.base = 0
         self.end = 0
         self.settled = 0
+        self.secured = 0
+        self.thinned = 0
         self.octets = 0
+        self._age = age
+        self._journalled = journalled
         self._entries: list[bytes] = []
         self._holders: list[Holder] = []
         self._trimAt = _TRIM_STEP
-        self.secured = 0
-        self.thinned = 0
-        self._heldOctets = 0  # of the entries that are secured and not settled
+        self._heldOctets = 0  # of the entries that are on disk and not settled
+        # (second, end): what stands before the end came before the second; about 16 of them.
+        self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
 
     def load(self, held: Sequence[bytes]) -> None:
         """Begin with entries that are safe and not settled."""

@@ -23,7 +23,7 @@ from mm2ss.iec104.link import (
     StopRequested,
 )
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol, addressText
-from mm2ss.relay.admission import Policy, Refuse, Replace, plain
+from mm2ss.relay.admission import Policy, Refuse, Replace, addressOf
 from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.master import Master, Note
 from mm2ss.relay.rights import rightsOf
@@ -114,7 +114,7 @@ class MasterPort:
 
     def admit(self, peer: IAddress | None) -> bool:
         """Judge a new connection; what it replaces is closed, a refusal is noted and counted."""
-        address = plain(getattr(peer, "host", ""))
+        address = addressOf(peer)
         connected = [(session.address, each) for each, session in self._sessions.items()]
         decision = self._policy.decide(address, self._group.rtuAddress, connected)
         if isinstance(decision, Refuse):
@@ -134,7 +134,7 @@ class MasterPort:
 
     def linkUp(self, connection: LinkProtocol) -> None:
         """A master is connected."""
-        address = plain(getattr(connection.transport.getPeer(), "host", ""))  # type: ignore[union-attr]  # it is connected
+        address = addressOf(connection.transport.getPeer())  # type: ignore[union-attr]  # it is connected
         self._sessions[connection] = _Session(address)
         self._note(f"connected, {self._population}", connection.peer)
         self._group.mastersChanged()

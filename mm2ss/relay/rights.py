@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mm2ss.config.addresses import isWithin
 from mm2ss.config.model import Address, GroupConfig
 from mm2ss.iec104.asdu import typeName
 
@@ -39,7 +40,7 @@ class Rights:
 
 def rightsOf(config: GroupConfig, address: Address) -> Rights:
     """The rights of a master at an address, by the columns ``control`` and ``deny types``."""
-    control = config.control is None or any(address in network for network in config.control)
+    control = config.control is None or isWithin(address, config.control)
     return Rights(control, config.denyTypes)
 
 

@@ -47,7 +47,7 @@ def information(kind: str, value: Any, at: int | None = None) -> c104.Informatio
         "M_SP": lambda: c104.SingleInfo(on=value, recorded_at=recorded),
         "M_DP": lambda: c104.DoubleInfo(state=double(value), recorded_at=recorded),
         "M_ST": lambda: c104.StepInfo(  # "position" in c104's type hints, but that fails
-            state=c104.Int7(value),  # type: ignore[call-arg]
+            state=c104.Int7(value),  # type: ignore[call-arg]  # its stub is wrong
             recorded_at=recorded,
         ),
         "M_BO": lambda: c104.BinaryInfo(blob=c104.Byte32(value), recorded_at=recorded),

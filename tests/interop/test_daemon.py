@@ -151,7 +151,7 @@ def test_stopsInTimeWhenNobodyAnswers(scene: Scene) -> None:
     masters, rtus = [], []
     for listener, port in zip(listeners, ports, strict=True):
         rtu = scene.raw(listener.accept())
-        waitFor(lambda port=port: listening(port), f"port {port} is open")  # type: ignore[misc]
+        waitFor(lambda port=port: listening(port), f"port {port} is open")  # type: ignore[misc]  # bound to this port
         masters.append(scene.raw(RawStation.started(port)))
         masters[-1].send("68 04 01 00 02 00")
         rtu.expect(STARTDT_ACT)
