@@ -1,0 +1,108 @@
+"""What a connection remembers of its last octets, so that a trace can tell how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+from typing import ClassVar
+
+from mm2ss.iec104.apci import START, CloseCause, UFunction
+
+#: Chunks, in both directions together, that a connection keeps at most. When there are more, the
+#: older half goes.
+CHUNKS = 32
+#: Octets at the end of a chunk that are kept: two of the longest APDUs. With `CHUNKS` it bounds a
+#: connection's memory: below 25 kB at the busiest.
+KEPT = 512
+#: Cuts a chunk to `KEPT`; what is shorter stays the same object.
+TAIL = slice(-KEPT, None)
+#: Seconds after which chunks are packed: thousands of connections say nothing but TESTFR, and that
+#: seldom. Of TESTFR the last `TESTS` chunks are kept, so that it does not push out the rest.
+IDLE = 15.0
+TESTS = 4
+
+#: One chunk: monotonic seconds, its whole length (positive = received, negative = sent), its end.
+Chunk = tuple[float, int, bytes]
+
+_HEAD = Struct("<diH")
+_TESTS = (UFunction.TESTFR_ACT, UFunction.TESTFR_CON)
+
+
+class Tape(list[Chunk]):
+    """The last chunks of one connection.
+
+    It is on the way of every octet. So who records appends by himself, and looks at the length::
+
+        tape.append((now, size, data[tape.tail]))
+        if len(tape) > CHUNKS:
+            tape.fold()
+
+    :cvar tail: what of a chunk is to be recorded.
+    """
+
+    __slots__ = ("_packed",)
+    tail: ClassVar[slice] = TAIL
+
+    def __init__(self, other: Tape | None = None) -> None:
+        """:param other: the tape that this one continues."""
+        super().__init__(other or ())
+        self._packed: bytes = other._packed if other is not None else b""
+
+    def fold(self) -> None:
+        """Forget the older half."""
+        del self[: CHUNKS // 2]
+        self._packed = b""
+
+    def rest(self, now: float) -> None:
+        """Take less memory if little has happened lately; called now and then."""
+        if not self or now - self[0][0] < IDLE:
+            return
+        chunks = self.chunks()
+        tests = [number for number, chunk in enumerate(chunks) if _isTest(chunk)]
+        dropped = set(tests[:-TESTS])
+        kept = [chunk for number, chunk in enumerate(chunks) if number not in dropped]
+        self._packed = b"".join(
+            _HEAD.pack(time, size, len(octets)) + octets
+            for time, size, octets in kept[-CHUNKS // 2 :]
+        )
+        self.clear()
+
+    def chunks(self) -> tuple[Chunk, ...]:
+        """All that is kept, in order."""
+        return (*_unpacked(self._packed), *self)
+
+
+def _isTest(chunk: Chunk) -> bool:
+    _, size, octets = chunk
+    return abs(size) == 6 and octets[0] == START and octets[2] in _TESTS
+
+
+def _unpacked(packed: bytes) -> Iterator[Chunk]:
+    at = 0
+    while at < len(packed):
+        time, size, length = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size + length
+        yield time, size, packed[at - length : at]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The last chunks of one connection.
+
+    :ivar leg: ``RTU`` or ``master``: who is at the other end.
+    :ivar peer: the other end as ``address:port``.
+    :ivar local: the own end as ``address:port``.
+    :ivar chunks: in their order, both directions.
+    :ivar whole: nothing that came before is missing.
+    :ivar cause: why the connection ended; None while it is there.
+    :ivar detail: what the cause alone does not tell.
+    """
+
+    leg: str
+    peer: str
+    local: str
+    chunks: tuple[Chunk, ...]
+    whole: bool
+    cause: CloseCause | None = None
+    detail: str = ""
