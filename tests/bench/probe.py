@@ -1,0 +1,97 @@
+"""twistd with a look from outside: how late the event loop is, and how long collections take.
+
+    python -m tests.bench.probe FILE [twistd's arguments]
+
+The program that runs is the same. Before the loop starts, a heartbeat is put into it and a listener
+to the garbage collector; what they saw stands in FILE when the process has ended. Both write into
+rings of fixed size: the memory of the process does not grow by being watched.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+#: Seconds between two beats.
+BEAT = 0.01
+#: What is kept of each: the last ones.
+_BEATS, _COLLECTIONS = 65_536, 16_384
+
+
+class Ring:
+    """The last so many (moment, seconds)."""
+
+    def __init__(self, size: int) -> None:
+        self._moments = array("d", bytes(8 * size))
+        self._seconds = array("d", bytes(8 * size))
+        self._size = size
+        self._count = 0
+
+    def add(self, moment: float, seconds: float) -> None:
+        """One more."""
+        place = self._count % self._size
+        self._moments[place], self._seconds[place] = moment, seconds
+        self._count += 1
+
+    def listed(self) -> list[tuple[float, float]]:
+        """All that is kept, in any order."""
+        kept = min(self._count, self._size)
+        return list(zip(self._moments[:kept], self._seconds[:kept], strict=True))
+
+
+class Probe:
+    """Watches a reactor until it stops.
+
+    :param path: of the file to be written.
+    """
+
+    def __init__(self, path: Path, reactor: Any) -> None:
+        self._path = path.resolve()
+        self._reactor = reactor
+        self._lags = Ring(_BEATS)
+        self._collections = Ring(_COLLECTIONS)
+        self._due = self._begun = 0.0
+        reactor.callWhenRunning(self._start)
+        reactor.addSystemEventTrigger("after", "shutdown", self._write)
+
+    def _start(self) -> None:
+        gc.callbacks.append(self._collecting)
+        self._due = time.monotonic()
+        self._beat()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        self._lags.add(now, now - self._due)
+        self._due = now + BEAT
+        self._reactor.callLater(BEAT, self._beat)
+
+    def _collecting(self, phase: str, _info: dict[str, int]) -> None:
+        now = time.monotonic()
+        if phase == "start":
+            self._begun = now
+        else:
+            self._collections.add(now, now - self._begun)
+
+    def _write(self) -> None:
+        seen = {"lags": self._lags.listed(), "collections": self._collections.listed()}
+        self._path.write_text(json.dumps(seen), "utf-8")
+
+
+def main() -> None:
+    """Run twistd, watched."""
+    path = Path(sys.argv.pop(1))
+    from twisted.internet import reactor  # twistd then takes this one
+    from twisted.scripts import twistd
+
+    Probe(path, reactor)
+    sys.argv[0] = "twistd"
+    twistd.run()
+
+
+if __name__ == "__main__":
+    main()
