@@ -13,7 +13,10 @@ from mm2ss.iec104.apci import (
     FrameBuffer,
     ProtocolError,
     UFunction,
+    decodeRun,
+    decodeS,
     encodeI,
+    encodeRun,
     encodeS,
     encodeU,
     isI,
@@ -227,8 +230,8 @@ def test_chunksMakeNoDifference(frames: list[bytes], places: list[int]) -> None:
     found: list[Apdu] = []
     for chunk in cut(b"".join(frames), places):
         found += buffer.feed(chunk)
-        assert len(buffer._rest) < 255
-    assert buffer.fault is None and buffer._rest == b""
+        assert len(buffer.rest) < 255
+    assert buffer.fault is None and buffer.rest == b""
     assert found == [apdu for frame in frames for apdu in FrameBuffer().feed(frame)]
     assert len(found) == len(frames)
 
@@ -246,7 +249,84 @@ def test_randomOctetsNeverRaise(frames: list[bytes], noise: bytes, places: list[
         if buffer.fault:
             assert buffer.feed(chunk) == []
         found += buffer.feed(chunk)
-        assert len(buffer._rest) < 255
+        assert len(buffer.rest) < 255
     assert found == expected
     assert found[: len(frames)] == [a for frame in frames for a in FrameBuffer().feed(frame)]
     assert (buffer.fault and buffer.fault.cause) == (whole.fault and whole.fault.cause)
+
+
+# -- runs: frames that are looked at all at once -------------------------------------------------
+
+numbers = st.one_of(st.integers(0, 5), st.integers(32760, 32775), st.integers(0, 10**6))
+runs = st.one_of(
+    st.integers(1, MAX_ASDU).flatmap(
+        lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1, max_size=40)
+    ),
+    st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=40),
+)
+
+
+def oneByOne(sendNumber: int, receiveNumber: int, asdus: list[bytes]) -> bytes:
+    """What a run must look like."""
+    return b"".join(encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus))
+
+
+@given(numbers, numbers, runs)
+@example(32766, 5, [b"abc"] * 4)
+def test_aRunIsWhatItsFramesAre(send: int, receive: int, asdus: list[bytes]) -> None:
+    """All at once, one by one, and again for another connection: the same octets."""
+    shared = tuple(asdus)
+    assert encodeRun(send, receive, shared) == oneByOne(send, receive, asdus)
+    assert encodeRun(send + 7, receive + 1, shared) == oneByOne(send + 7, receive + 1, asdus)
+    assert encodeRun(send, receive, asdus) == oneByOne(send, receive, asdus)
+
+
+@pytest.mark.parametrize("asdus", [[b""], [b"a", b""], [bytes(MAX_ASDU + 1)] * 2, [b""] * 3])
+def test_aRunOfWrongLengths(asdus: list[bytes]) -> None:
+    """As for one frame."""
+    for given_ in (asdus, tuple(asdus)):
+        with pytest.raises(ValueError, match="an ASDU of"):
+            encodeRun(0, 0, given_)
+
+
+@given(
+    numbers, numbers, runs, st.binary(max_size=12), st.integers(0, 40 * 255), st.integers(0, 255)
+)
+def test_aRunIsReadAsItsFramesAre(
+    send: int, receive: int, asdus: list[bytes], rest: bytes, at: int, octet: int
+) -> None:
+    """What is read at once is what is read frame by frame; what is not such a run is left alone."""
+    octets = bytearray(oneByOne(send, receive, asdus) + rest)
+    if at < len(octets):
+        octets[at] = octet  # something may be wrong somewhere
+    run = decodeRun(bytes(octets), send)
+    if run is None:
+        assert at < len(octets) or len(asdus) < 3 or len(set(map(len, asdus))) > 1 or rest
+        return
+    number, read, used = run
+    buffer = FrameBuffer()
+    apdus = buffer.feed(bytes(octets[:used]))
+    assert buffer.fault is None and buffer.rest == b""
+    assert [asdu for _, _, asdu in apdus] == read
+    assert {second >> 1 for _, second, _ in apdus} == {number}
+    assert [first >> 1 for first, _, _ in apdus] == [send + at & 0x7FFF for at in range(len(apdus))]
+    assert all(isI(apdu) for apdu in apdus)
+
+
+def test_aRunIsFound() -> None:
+    """Frames of one length are read at once, up to one that is not whole."""
+    asdus = [bytes((number,)) * 5 for number in range(9)]
+    octets = oneByOne(32763, 40000, asdus)
+    assert decodeRun(octets + octets[:7], 32763 + 32768) == (40000 & 0x7FFF, asdus, len(octets))
+    assert decodeRun(octets, 32762) is None
+
+
+@given(st.binary(max_size=8) | st.integers(0, 40000).map(encodeS))
+def test_anSFrameAlone(octets: bytes) -> None:
+    """Exactly one S frame and nothing else."""
+    number = decodeS(octets)
+    apdus = FrameBuffer().feed(octets)
+    if number is not None:
+        assert apdus == [(1, number << 1 | octets[4] & 1, b"")]
+    elif len(octets) == 6 and len(apdus) == 1 and apdus[0][0] == 1:
+        raise AssertionError("an S frame was not seen")

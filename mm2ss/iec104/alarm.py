@@ -21,20 +21,21 @@ class Alarm:
 
     :param clock: monotonic time and timers.
     :param wake: called when the alarm goes off; may be early, never late.
+    :ivar at: when it goes off; inf = not set.
     """
 
     def __init__(self, clock: IReactorTime, wake: Callable[[], object]) -> None:
         self._clock = clock
         self._wake = wake
         self._call: IDelayedCall | None = None
-        self._at = inf
+        self.at = inf
         self._late = False
 
     def set(self, deadline: float) -> None:
         """Go off at this time (seconds of the clock; inf = not before it is set again)."""
-        if deadline >= self._at:
+        if deadline >= self.at:
             return
-        self._at = deadline
+        self.at = deadline
         if self._call is not None:
             # Not reset(): Twisted then searches its list of all timers for this one.
             self._call.cancel()
@@ -43,17 +44,17 @@ class Alarm:
 
     def cancel(self) -> None:
         """Leave nothing pending."""
-        self._at = inf
+        self.at = inf
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def _goOff(self) -> None:
         self._call = None
-        if not self._late and self._clock.seconds() - self._at > LATE:
+        if not self._late and self._clock.seconds() - self.at > LATE:
             self._late = True
             self._call = self._clock.callLater(0, self._goOff)
             return
         self._late = False
-        self._at = inf
+        self.at = inf
         self._wake()

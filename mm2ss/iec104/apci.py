@@ -7,6 +7,7 @@ APDU may come in many chunks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, IntEnum
 from struct import Struct
 
@@ -25,6 +26,15 @@ Apdu = tuple[int, int, bytes]
 
 _HEAD = Struct("<BBHH")
 _CONTROL = Struct("<HH")
+#: Octets before the ASDU.
+_HEAD_LENGTH = 6
+#: Frames from which on it is quicker to look at all at once than at each.
+_LEAST_RUN = 3
+#: What an S frame begins with.
+_S_HEAD = bytes((START, MIN_LENGTH, 1, 0))
+#: The two octets of N(S) for each number, twice over, so that a run of numbers is a slice.
+_LOW = bytes(range(0, 256, 2)) * 512
+_HIGH = b"".join(bytes((octet,)) * 128 for octet in range(256)) * 2
 
 
 class UFunction(IntEnum):
@@ -61,6 +71,7 @@ class CloseCause(Enum):
     REPLACED = "replaced by a newer connection from its address"
     RTU_LOST = "the RTU's connection was lost"
     RESTART = "the group restarts"
+    OPERATOR = "disconnected by the operator"
     SHUTDOWN = "the relay stops"
 
 
@@ -107,6 +118,86 @@ def encodeI(sendNumber: int, receiveNumber: int, asdu: bytes) -> bytes:
     )
 
 
+def encodeRun(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> bytes:
+    """I frames with consecutive numbers, at most 32767: as `encodeI` gives each, joined.
+
+    Frames of one length, which is what a busy RTU sends, are joined without their numbers first,
+    and the numbers of all are put in at once: a few steps for any number of frames.
+
+    :param sendNumber: the running count of the first.
+    :param asdus: a tuple that is sent on several connections in turn is joined only once.
+    :raises ValueError: as `encodeI`.
+    """
+    count = len(asdus)
+    joined, step = _join(asdus) if count > 1 and isinstance(asdus, tuple) else (b"", 0)
+    if not step:
+        frames = [encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus)]
+        return frames[0] if count == 1 else b"".join(frames)
+    run = bytearray(joined)
+    first = sendNumber & 0x7FFF
+    run[2::step] = _LOW[first : first + count]
+    run[3::step] = _HIGH[first : first + count]
+    number = receiveNumber & 0x7FFF
+    if number:
+        run[4::step] = _LOW[number : number + 1] * count
+        run[5::step] = _HIGH[number : number + 1] * count
+    return bytes(run)
+
+
+#: The run that was joined last, and what came of it.
+_joined: tuple[tuple[bytes, ...], bytes, int] = ((), b"", 0)
+
+
+def _join(asdus: tuple[bytes, ...]) -> tuple[bytes, int]:
+    """The frames of a run without their numbers, and the length of each; 0 if lengths differ."""
+    global _joined
+    last, frames, step = _joined
+    if last is not asdus:
+        size = len(asdus[0])
+        frames, step = b"", 0
+        if 0 < size <= MAX_ASDU and len(set(map(len, asdus))) == 1:
+            step = size + _HEAD_LENGTH
+            head = bytes((START, size + 4, 0, 0, 0, 0))
+            frames = head + head.join(asdus)
+        _joined = asdus, frames, step
+    return frames, step
+
+
+def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | None:
+    """The inverse of `encodeRun` for frames of one length, looked at all at once.
+
+    :param data: octets from the start of a frame on; an unfinished frame may be at the end.
+    :param sendNumber: the running count that is expected of the first.
+    :returns: N(R), the same in all, the ASDUs, and how many octets they took. None when the octets
+        are anything else, valid or not: `FrameBuffer` then tells.
+    """
+    step = data[1] + 2 if len(data) > _HEAD_LENGTH else 0
+    count = len(data) // step if _HEAD_LENGTH < step <= MAX_LENGTH + 2 else 0
+    if count < _LEAST_RUN:
+        return None
+    used = count * step
+    run = data if used == len(data) else data[:used]
+    first = sendNumber & 0x7FFF
+    if (
+        run[2::step] != _LOW[first : first + count]
+        or run[3::step] != _HIGH[first : first + count]
+        or run[0::step].count(START) != count
+        or run[1::step].count(data[1]) != count
+        or run[4::step].count(data[4]) != count
+        or run[5::step].count(data[5]) != count
+    ):
+        return None
+    asdus = [run[at + _HEAD_LENGTH : at + step] for at in range(0, used, step)]
+    return (data[4] | data[5] << 8) >> 1, asdus, used
+
+
+def decodeS(data: bytes) -> int | None:
+    """N(R) of what is one S frame (without reserved bits) and nothing else; otherwise None."""
+    if len(data) == _HEAD_LENGTH and data.startswith(_S_HEAD):
+        return (data[4] | data[5] << 8) >> 1
+    return None
+
+
 def encodeS(receiveNumber: int) -> bytes:
     """An S frame: acknowledges every I frame below `receiveNumber` (a running count)."""
     return _HEAD.pack(START, MIN_LENGTH, 1, (receiveNumber & 0x7FFF) << 1)
@@ -130,20 +221,26 @@ def isS(apdu: Apdu) -> bool:
 class FrameBuffer:
     """Cuts a stream of octets into APDUs; holds at most one unfinished APDU (255 octets).
 
+    :ivar rest: octets of an APDU that is not whole yet.
     :ivar fault: the error that ended the stream, or None. Frames that came before it are still
         returned; nothing after it is looked at, for there is no way to find the next frame.
     """
 
     def __init__(self) -> None:
         self.fault: ProtocolError | None = None
-        self._rest = b""
+        self.rest = b""
+
+    def join(self, data: bytes) -> bytes:
+        """A chunk behind the unfinished APDU that came before it, which is given back thereby."""
+        if self.rest:
+            data, self.rest = self.rest + data, b""
+        return data
 
     def feed(self, data: bytes) -> list[Apdu]:
         """Take a chunk; return the APDUs that it completes, in order."""
         if self.fault:
             return []
-        if self._rest:
-            data = self._rest + data
+        data = self.join(data)
         apdus: list[Apdu] = []
         unpack = _CONTROL.unpack_from
         size = len(data)
@@ -160,14 +257,14 @@ class FrameBuffer:
                 break  # an I frame without an ASDU, or an S or U frame with something behind
             apdus.append((first, second, data[at + 6 : end]))
             at = end
-        self._rest = data[at:]
-        if self._rest:
+        self.rest = data[at:]
+        if self.rest:
             self._checkRest()
         return apdus
 
     def _checkRest(self) -> None:
         """Tell an unfinished APDU from one that is wrong already."""
-        rest = self._rest
+        rest = self.rest
         cause: CloseCause | None = None
         if rest[0] != START:
             cause = CloseCause.BAD_START
@@ -178,4 +275,4 @@ class FrameBuffer:
                 cause = CloseCause.BAD_LENGTH
         if cause:
             self.fault = ProtocolError(cause, rest)
-            self._rest = b""
+            self.rest = b""
