@@ -18,6 +18,8 @@ JOBS ?= 2
 # Seconds that `make fuzz` goes on, and examples for each property in one of its rounds.
 FUZZ_SECONDS ?= 300
 FUZZ_EXAMPLES ?= 1000
+# A revision of git for `make bench` to compare with.
+COMPARE ?=
 # When `make soak` ends: after so many kills, or after so many seconds (0: only by kills).
 SOAK_KILLS ?= 300
 SOAK_SECONDS ?= 0
@@ -89,8 +91,8 @@ interop: $(READY) ## the relay as a real process between real IEC 60870-5-104 pe
 	$(PYTEST) tests/interop $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## measurements (tests/bench)
-	$(PYTEST) tests/bench/bench_*.py -s $(ARGS)
+bench: $(READY) ## how fast it is, in less than 15 minutes (ARGS=... picks, COMPARE=revision)
+	$(PY) -m tests.bench $(ARGS) $(if $(COMPARE),--compare $(COMPARE))
 
 .PHONY: soak
 soak: $(READY) ## kill the relay SOAK_KILLS times while masters and lines fail: no event may be lost
@@ -120,5 +122,5 @@ wheel: $(READY) ## dist/: sdist and wheel
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-* build dist *.egg-info .coverage* htmlcov _trial_temp \
-	    .mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
+	    bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
 	find mm2ss tests twisted -name __pycache__ -prune -exec rm -rf {} +

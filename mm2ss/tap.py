@@ -10,13 +10,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python import usage
@@ -27,14 +27,25 @@ from mm2ss.config.groups_csv import GroupsFile
 from mm2ss.config.load import Configuration, loadConfiguration
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
-from mm2ss.config.service_settings import NTP_INTERVAL
+from mm2ss.config.service_settings import NTP_INTERVAL, ServiceSettings, TraceSettings
+from mm2ss.relay.audit import Audit
+from mm2ss.relay.diskfiles import folderProblem
+from mm2ss.relay.fleet import Fleet
 from mm2ss.relay.group import GroupService
-from mm2ss.relay.journal import GroupJournal, JournalService
-from mm2ss.relay.journalapi import GroupKey, Hold
+from mm2ss.relay.journal import JournalError, JournalService
+from mm2ss.relay.safecopies import SafeCopies
+from mm2ss.relay.snapshot import Changes
+from mm2ss.relay.trace import Traces
 from mm2ss.services.audit import AuditService
 from mm2ss.services.eventlog import EventLogService
+from mm2ss.services.metrics import MetricsService
 from mm2ss.services.ntp import NtpService
+from mm2ss.services.processmetrics import Sources
+from mm2ss.services.reload import CannotApply, ReloadService
+from mm2ss.services.stopsignals import StopSignals
 from mm2ss.services.systemclock import systemClock
+from mm2ss.services.systemd import SystemdService, takeSupervisor
+from mm2ss.services.tracefiles import TraceFiles
 
 
 class Options(usage.Options):
@@ -83,6 +94,8 @@ class Options(usage.Options):
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self["ntp_server"] = []
+        #: From where relative paths count, also at a reload: twistd changes its folder.
+        self._base = os.getcwd()
 
     def opt_ntp_server(self, server: str) -> None:
         """An NTP server, tried after the file's; repeatable."""
@@ -111,7 +124,7 @@ class Options(usage.Options):
 
     def load(self) -> Configuration:
         """Read both files; what is wrong stands in the result."""
-        return loadConfiguration(self["ini"], self["config"], os.getcwd(), self._amend)
+        return loadConfiguration(self["ini"], self["config"], self._base, self._amend)
 
     def _amend(self, groups: GroupsFile) -> GroupsFile:
         """The settings of the groups file, with what the command line adds or changes."""
@@ -140,13 +153,14 @@ def makeService(options: Options) -> IService:
 def _demo(reactor: Any) -> IService:
     from mm2ss.simulator import demoGroups, demoRtu  # not loaded where RTUs are real
 
-    groups = [GroupService(config, reactor) for config in demoGroups()]
-    service = RelayService(groups)
+    fleet = Fleet(demoGroups(), partial(GroupService, reactor=reactor))
+    service = RelayService(fleet)
     service.addBeside(demoRtu(reactor))
     return service
 
 
-def _relay(options: Options, reactor: Any) -> IService:
+def _runnable(options: Options) -> Configuration:
+    """What the files say; ends the program when that cannot run."""
     configuration = options.load()
     problems = configuration.problems
     if not configuration.runnable:
@@ -156,65 +170,153 @@ def _relay(options: Options, reactor: Any) -> IService:
         raise SystemExit(f"mm2ss cannot run: {last}")
     if problems:
         print(f"mm2ss: {len(problems)} problems in the files; --check lists them", file=sys.stderr)
-    log = configuration.serviceFile.log
+    return configuration
+
+
+def _relay(options: Options, reactor: Any) -> IService:
+    configuration = _runnable(options)
+    settings, log = configuration.serviceFile.settings, configuration.serviceFile.log
     logs = str(log.directory), log.rotateSize, log.keep, reactor, time.time
-    logged = {group.id: group.name for group in configuration.groups if group.logEvents}
-    audit = AuditService(*logs, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
-    folder = configuration.serviceFile.settings.journalDirectory
-    journal = JournalService(str(folder), reactor, time.time)
-    groups = [
-        GroupService(
-            config,
-            reactor,
-            audit=audit,
-            wallTime=time.time,
-            journal=_safeCopy(journal, config),
-        )
-        for config in configuration.groups
-    ]
-    if all(group.portProblem() for group in groups):  # the first that is free ends the search
-        why = "; ".join(group.portProblem() for group in groups[:3])
+    inThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    audit = AuditService(*logs, inThread)
+    eventLog = EventLogService({}, *logs, level=log.level)
+    folder = str(settings.journalDirectory)
+    copies = SafeCopies(partial(JournalService, folder, reactor, time.time))
+    traceFiles = _traceFiles(settings.trace, reactor)
+    traces = Traces(reactor.seconds, time.time, traceFiles)
+    maker = GroupMaker(reactor, audit, eventLog, copies, traces)
+    fleet = Fleet(configuration.groups, maker.make, maker.release)
+    why = fleet.portProblem() or (folderProblem(folder) if copies.needed else "")
+    if why:
         raise SystemExit(f"mm2ss cannot run: {why}")
-    service = RelayService(groups, problems)
-    service.addBeside(EventLogService(logged, *logs, level=log.level))
-    service.addBeside(audit)
-    ntp = configuration.serviceFile.settings.ntp
-    servers = configuration.groupsFile.ntpServers
-    if servers and ntp.enabled:
-        interval = configuration.groupsFile.ntpInterval or NTP_INTERVAL
-        service.addBeside(NtpService(servers, interval, ntp, reactor, systemClock()))
-    if any(group.options.journalled for group in configuration.groups):
-        service.addBeside(journal)
+    service = RelayService(fleet, configuration.problems)
+    service.addBeside(StopSignals(reactor))
+    apply = partial(_apply, fleet, copies)
+    reload = ReloadService(configuration, options.load, apply, reactor, inThread)
+    _addSupervisor(service, fleet, reload, reactor)
+    for each in (reload, eventLog, audit, traceFiles, copies):
+        service.addBeside(each)
+    clock = _clockKeeper(configuration, reactor)
+    if clock is not None:
+        service.addBeside(clock)
+    if settings.metrics.enabled:
+        sources = Sources(time.time(), audit, eventLog, clock, copies.figures)
+        service.addBeside(MetricsService(fleet, sources, settings.metrics, reactor))
+    if settings.manhole.enabled:
+        service.addBeside(_manhole(settings, fleet, clock, copies, reactor))
     return service
 
 
-def _safeCopy(journal: JournalService, config: GroupConfig) -> GroupJournal | None:
-    """A group's part of the journal, if it has one."""
-    if not config.options.journalled:
+def _addSupervisor(
+    service: RelayService, fleet: Fleet, reload: ReloadService, reactor: Any
+) -> None:
+    """Tell systemd how things stand, if it watches over us."""
+    supervisor = takeSupervisor(os.environ)
+    if supervisor is not None:
+        systemd = SystemdService(supervisor, fleet.standings, reactor)
+        reload.begun, reload.ended = systemd.reloading, systemd.reloaded
+        service.addBeside(systemd)
+
+
+def _clockKeeper(configuration: Configuration, reactor: Any) -> NtpService | None:
+    """What keeps the system clock, if there are time servers."""
+    ntp = configuration.serviceFile.settings.ntp
+    servers = configuration.groupsFile.ntpServers
+    if not servers or not ntp.enabled:
         return None
-    options = config.options
-    hold = Hold(options.holdMax.frames, options.holdMax.octets, options.holdAge)
-    return journal.open(GroupKey(config.id, config.commonAddress, config.name), hold)
+    interval = configuration.groupsFile.ntpInterval or NTP_INTERVAL
+    return NtpService(servers, interval, ntp, reactor, systemClock())
+
+
+def _manhole(
+    settings: ServiceSettings,
+    fleet: Fleet,
+    clock: NtpService | None,
+    copies: SafeCopies,
+    reactor: Any,
+) -> IService:
+    """The shell; its half a second of imports is only for those who want it."""
+    from mm2ss.services.inspection import Inspected
+    from mm2ss.services.manhole import ManholeService
+
+    status = (lambda: clock.status) if clock is not None else None
+    inspected = Inspected(fleet, reactor.seconds, status, copies.figures)
+    folder = str(settings.manholeDirectory)
+    return ManholeService(settings.manhole, folder, inspected, reactor)
+
+
+def _traceFiles(settings: TraceSettings, reactor: Any) -> TraceFiles:
+    """Where the groups' traces are written."""
+    inThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    folder = str(settings.directory)
+    return TraceFiles(folder, settings.keep, settings.enabled, time.time, inThread)
+
+
+def _apply(fleet: Fleet, copies: SafeCopies, wanted: Configuration) -> Deferred[Changes]:
+    """Make the groups those of a configuration."""
+    try:
+        copies.prepare(wanted.groups)
+    except JournalError as error:
+        raise CannotApply(str(error)) from error
+    return fleet.apply(wanted.groups)
+
+
+class GroupMaker:
+    """Makes groups, and gives each its part of the services beside them.
+
+    :param copies: the groups' parts of the journal.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        audit: Audit,
+        eventLog: EventLogService,
+        copies: SafeCopies,
+        traces: Traces,
+    ) -> None:
+        self._reactor = reactor
+        self._audit = audit
+        self._eventLog = eventLog
+        self._copies = copies
+        self._traces = traces
+
+    def make(self, config: GroupConfig) -> GroupService:
+        """A group, which is not started."""
+        if config.logEvents:
+            self._eventLog.open(config.id, config.name)
+        return GroupService(
+            config,
+            self._reactor,
+            audit=self._audit,
+            wallTime=time.time,
+            journal=self._copies.open(config),
+            trace=self._traces.of(config.id, config.name),
+        )
+
+    def release(self, old: GroupConfig, new: GroupConfig | None) -> Deferred[None]:
+        """Take back what a group that has stopped was given, but for what its successor needs."""
+        if new is None or not new.logEvents or new.name != old.name:
+            self._eventLog.close(old.id)
+        return self._copies.release(old, new)
 
 
 class RelayService(MultiService):
     """All groups, and what stands beside them: that starts before them and stops after them.
 
-    :param groups: what is to run.
+    :param fleet: what is to run.
     :param problems: what was wrong in the files; said in the log at the start.
     """
 
     _log = Logger()
 
-    def __init__(self, groups: Iterable[GroupService], problems: Sequence[Problem] = ()) -> None:
+    def __init__(self, fleet: Fleet, problems: Sequence[Problem] = ()) -> None:
         MultiService.__init__(self)
         self._problems = problems
         self._beside = MultiService()
         self._beside.setServiceParent(self)
-        self._groups = MultiService()
-        self._groups.setServiceParent(self)
-        for group in groups:
-            IService(group).setServiceParent(self._groups)
+        self._fleet = fleet
+        IService(fleet).setServiceParent(self)
 
     def addBeside(self, service: IService) -> None:
         """Add a service that the groups need around them."""
@@ -222,7 +324,7 @@ class RelayService(MultiService):
 
     def startService(self) -> None:
         """Say what runs, then start it."""
-        count = len(list(self._groups))
+        count = len(self._fleet.numbers)
         self._log.info("mm2ss {version}: {count} groups", version=__version__, count=count)
         for problem in self._problems:
             level = LogLevel.error if problem.severity is Severity.ERROR else LogLevel.warn
@@ -232,5 +334,4 @@ class RelayService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Stop the groups, all at once, and what stands beside them when they are done."""
         self.running = False
-        stop: Callable[[], Any] = self._groups.stopService
-        return maybeDeferred(stop).addBoth(lambda _: self._beside.stopService())
+        return self._fleet.stopService().addBoth(lambda _: self._beside.stopService())

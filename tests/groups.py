@@ -29,6 +29,7 @@ from mm2ss.iec104.asdu import TYPES, Cause, buildAsdu, endOfInitialization, with
 from mm2ss.iec104.asdu import mirror as mirrored
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journalapi import SafeCopy
+from mm2ss.relay.trace import Trace
 from tests.fakes import FakeReactor
 from tests.peers import FakeMaster, FakeRtu
 from tests.stations import DEFAULTS, asdu
@@ -213,6 +214,7 @@ class World:
     :param up: whether the RTU listens and is connected from the start.
     :param rtuParameters: those of the RTU itself.
     :param safe: the group's journal, if it has one.
+    :param trace: the group's trace, if it is not to make its own.
     :param changes: of the group's configuration, see `groupConfig`.
     """
 
@@ -222,13 +224,14 @@ class World:
         up: bool = True,
         rtuParameters: LinkParameters = DEFAULTS,
         safe: SafeCopy | None = None,
+        trace: Trace | None = None,
         **changes: Any,
     ) -> None:
         self.reactor = reactor or FakeReactor()
         self.config = groupConfig(**changes)
         self.problem = ""
         self.group = GroupService(
-            self.config, self.reactor, lambda _, __: self.problem, journal=safe
+            self.config, self.reactor, lambda _, __: self.problem, journal=safe, trace=trace
         )
         self.notes = Notes()
         self.group._retry._random = lambda: 0.5  # delays without jitter

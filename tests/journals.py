@@ -47,6 +47,7 @@ class JournalWorld:
         segmentSize: int = 4000,
         reserve: int = 2000,
         wall: float = 1e9,
+        expected: Sequence[GroupKey] = (),
     ) -> None:
         self.disk = disk or ModelDisk(Random(1))
         self.clock = InlineReactor()
@@ -62,6 +63,7 @@ class JournalWorld:
             startThread=lambda target: lambda: None,
             now=self.clock.seconds,
         )
+        self.service.expected = expected
         self.groups = {key: self.service.open(key) for key in keys}
         self.told: list[tuple[int, bool]] = []
         self.service.startService()

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from mm2ss.config.model import Address, SameAddress
-from mm2ss.relay.admission import Admit, Policy, Refuse, Replace, plain
+from mm2ss.relay.admission import Admit, Policy, Refuse, RefuseReason, Replace, plain
 
 FOUR = {"a": "192.0.2.1", "b": "192.0.2.2", "far": "203.0.113.9", "rtu": "198.51.100.1"}
 SIX = {"a": "2001:db8::1", "b": "2001:db8::2", "far": "2001:db8:9::9", "rtu": "2001:db8:1::1"}
@@ -43,14 +43,14 @@ def test_everyoneWithoutAFilter(names: dict[str, str]) -> None:
 def test_filter(names: dict[str, str]) -> None:
     """With a filter only its networks may connect."""
     assert decide(names, "a") == Admit()
-    assert decide(names, "far") == Refuse("its address is not in the filter")
+    assert decide(names, "far") == Refuse(RefuseReason.FILTER)
 
 
 @both
 def test_addressOfTheRtu(names: dict[str, str]) -> None:
     """The address that the RTU is connected at is refused, filter or not."""
-    assert decide(names, "a", rtu="a") == Refuse("it is the address of the RTU")
-    assert decide(names, "a", rtu="a", filtered=False) == Refuse("it is the address of the RTU")
+    assert decide(names, "a", rtu="a") == Refuse(RefuseReason.RTU_ADDRESS)
+    assert decide(names, "a", rtu="a", filtered=False) == Refuse(RefuseReason.RTU_ADDRESS)
     assert decide(names, "a", rtu=None) == Admit()
 
 
@@ -61,7 +61,7 @@ def test_addressOfTheRtu(names: dict[str, str]) -> None:
         (SameAddress.ALL, Admit()),
         (
             SameAddress.OLD,
-            Refuse("its address is connected already, and the old connection is kept"),
+            Refuse(RefuseReason.SAME_ADDRESS),
         ),
         (SameAddress.NEW, Replace(("a0", "a2"))),
     ],
@@ -81,12 +81,12 @@ def test_sameAddressConcernsNoOtherAddress(names: dict[str, str], policy: SameAd
 @both
 def test_mostMasters(names: dict[str, str]) -> None:
     """Never more masters than configured; a replacement takes the old one's place."""
-    full = "2 of 2 masters are connected already"
+    full = Refuse(RefuseReason.MAX_MASTERS, "2 of 2 masters are connected already")
     assert decide(names, "b", "a", most=2) == Admit()
-    assert decide(names, "b", "aa", most=2) == Refuse(full)
-    assert decide(names, "b", "aa", SameAddress.NEW, most=2) == Refuse(full)
+    assert decide(names, "b", "aa", most=2) == full
+    assert decide(names, "b", "aa", SameAddress.NEW, most=2) == full
     assert decide(names, "a", "ab", SameAddress.NEW, most=2) == Replace(("a0",))
-    assert decide(names, "a", "ab", SameAddress.ALL, most=2) == Refuse(full)
+    assert decide(names, "a", "ab", SameAddress.ALL, most=2) == full
 
 
 def test_orderOfTheRules() -> None:
@@ -99,10 +99,10 @@ def test_orderOfTheRules() -> None:
         decide(FOUR, "b", "a", SameAddress.OLD, most=1),
     ]
     assert reasons == [
-        Refuse("it is the address of the RTU"),
-        Refuse("its address is not in the filter"),
-        Refuse("its address is connected already, and the old connection is kept"),
-        Refuse("1 of 1 masters are connected already"),
+        Refuse(RefuseReason.RTU_ADDRESS),
+        Refuse(RefuseReason.FILTER),
+        Refuse(RefuseReason.SAME_ADDRESS),
+        Refuse(RefuseReason.MAX_MASTERS, "1 of 1 masters are connected already"),
     ]
 
 

@@ -166,7 +166,7 @@ def test_rowsAfterTheEnd() -> None:
 def test_servicesThatAreNotBuilt() -> None:
     """What is configured for a service that does not exist is listed, and nothing pretends."""
     text = report(configured(ROWS, "console: {port: 9999}\nmetrics: {enabled: true}\n"))
-    assert "not yet built:\n  console (service file)\n  metrics (service file)\n" in text
+    assert "not yet built:\n  console (service file)\n" in text and "metrics (" not in text
 
 
 @pytest.mark.parametrize(
@@ -214,3 +214,45 @@ def test_written() -> None:
     ] == ["old", "keep", "true", "[]", "null", "2.5"]
     assert written(ClockSync("deny")) == "deny"
     assert written(ClockSync("only", IPv4Address("10.1.1.7"))) == "only:10.1.1.7"
+
+
+def collisions(rows: str, service: str) -> list[str]:
+    """The problems that --check shows."""
+    return list(map(str, configured(rows, service).problems))
+
+
+ONE = "111,RTU-A,2404,32,2,60,15,10,20,8,12,1000,Y,all,10.0.0.1:2404,\n"
+
+
+def test_portOfAGroup() -> None:
+    """A service on the port of a group is an error that names key, line and group."""
+    service = "metrics:\n  enabled: true\n  port: 2404\n"
+    assert collisions(ONE, service) == [
+        "s.yaml:3: error: metrics.port '2404': is the port of group 111, too; each needs one of its"
+        " own"
+    ]
+    assert not configured(ONE, service).runnable
+    assert collisions(ONE, service.replace("true", "false")) == []
+    assert collisions(ONE, service + "defaults: {listen: [10.0.0.7]}\n") == []
+    assert len(collisions(ONE, service + "defaults: {listen: [127.0.0.1]}\n")) == 1
+    elsewhere = service + "  listen: '::1'\n"
+    assert collisions(ONE, elsewhere + "defaults: {listen: [0.0.0.0]}\n") == []
+    assert len(collisions(ONE, elsewhere)) == 1
+
+
+def test_portOfAnotherService() -> None:
+    """Two services on one port; where only a default meets it, the line is that of ``enabled``."""
+    service = "manhole: {port: 9104, enabled: true}\nmetrics:\n  enabled: true\n"
+    (found,) = collisions(ONE, service)
+    assert found.startswith("s.yaml:3: error: metrics.port '9104': is the port of manhole, too")
+    assert collisions(ONE, service.replace("{port", "{listen: 127.0.0.2, port")) == []
+
+
+def test_listeners() -> None:
+    """What would listen beside the groups is shown, and where."""
+    service = "manhole: {enabled: true, listen: '::1'}\nmetrics: {enabled: true, port: 9199}\n"
+    text = report(configured(ONE, service))
+    assert (
+        "Services that would listen:\n  manhole at [::1]:8222\n  metrics at 127.0.0.1:9199" in text
+    )
+    assert "would listen" not in report(configured(ONE, service.replace("true", "false")))

@@ -334,9 +334,9 @@ def test_wrongHoldMax(text: str, column: str, reason: str) -> None:
 
 def test_services() -> None:
     """Sections for services of later versions are checked, and named as not built."""
-    file = parse("ntp: {enabled: false, timeout: 0.5}\nmanhole:\nmetrics: {listen: '::1'}\n")
+    file = parse("ntp: {enabled: false, timeout: 0.5}\nmanhole:\nconsole: {listen: '::1'}\n")
     assert file.problems == ()
-    assert file.notBuilt == ("metrics",)
+    assert file.notBuilt == ("console",)
     assert complaintOf("console: {port: 0}\n")[1] == "console.port"
 
 

@@ -101,6 +101,41 @@ def test_line(world: World) -> None:
     assert re.fullmatch(r"2026-\d\d-\d\d \d\d:\d\d:30\.123456[+-]\d\d:\d\d \S+ .*\n", world.read())
 
 
+def test_groupsComeAndGo(world: World) -> None:
+    """A group is logged from `open` on until `close`, which writes what waits."""
+    world.say("too early", group=2)
+    world.service.open(2, "two")
+    assert world.service.pathOf(2) == str(world.folder / "2-two.log")
+    world.say("logged", group=2)
+    world.service.open(2, "two")
+    world.service.close(2)
+    world.say("too late", group=2)
+    assert world.texts("2-two.log") == ["logged"]
+    world.service.close(2)
+    world.service.close(1)
+    world.service.open(1, "new name")
+    world.say("renamed")
+    world.flush()
+    assert world.files() == ["1-new_name.log", "2-two.log"]
+    assert world.service.pathOf(2) is None
+
+
+def test_groupsGoWhileTheDiskIsFull(world: World, twistdLog: TwistdLog) -> None:
+    """What their files do not take is said to be lost, and makes room for others."""
+    world.disk.space = 0
+    world.say("one")
+    world.say("two")
+    world.flush()
+    assert world.service.troubled == 1
+    world.service.close(1)
+    assert twistdLog.texts(LogLevel.error)[-1].startswith("2 lines of event logs")
+    assert world.service.troubled == 0
+    assert world.service._octets == 0
+    world.disk.space = 1000
+    world.retry()
+    assert world.read() == ""
+
+
 def test_level_is_named_above_info(world: World) -> None:
     """Warnings and errors say so; debug events are not for this file."""
     for level in ("debug", "info", "warn", "error", "critical"):

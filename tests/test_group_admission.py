@@ -78,7 +78,7 @@ def test_filter() -> None:
         (line,) = world.notes.warnings
         assert "not in the filter" in line
         assert any(peer.startswith("203.0.113.5:") for _, peer, _ in world.notes.lines)
-        assert list(world.group._masters.refused.values()) == [1]
+        assert world.group.snapshot().refused == {"FILTER": 1}
 
 
 def test_rtuIsNoMaster() -> None:

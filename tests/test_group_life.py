@@ -764,7 +764,7 @@ def test_masterLeg() -> None:
             "STARTDT: data transfer started, end of initialization sent",
             "STOPDT: data transfer is to stop",
             "data transfer stopped",
-            "disconnected: closed by the peer, 0 of 5 masters",
+            "disconnected: closed by the peer, 0 of 5 masters cause=PEER_CLOSED",
         ]
         assert not [each for each in master.events if isinstance(each, Ignored)]
         assert [each for each in master.events if isinstance(each, Received)]

@@ -54,13 +54,13 @@ class GroupMachine(RuleBasedStateMachine):
         self.masters = [Watcher(self.world, place) for place in range(MASTERS)]
         self.world.masters += self.masters
         ledger = self.world.group._exchange._ledger
-        append = ledger.append
+        extend = ledger.extend
 
-        def keep(asdu: bytes) -> None:
-            self.log.append(asdu)
-            append(asdu)
+        def keep(asdus: list[bytes]) -> None:
+            self.log.extend(asdus)
+            extend(asdus)
 
-        ledger.append = keep  # type: ignore[method-assign]  # a spy on it
+        ledger.extend = keep  # type: ignore[method-assign]  # a spy on it
         rtu = self.world.rtu
         rtu.onUp = self.spyOnRtu
         assert rtu.connection is not None

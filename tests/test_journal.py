@@ -387,15 +387,20 @@ def test_aGroupOpenedLateHasNothingHeld() -> None:
     assert world.again().south.held == [b"late"]
 
 
-def test_aGroupOpenedLateNeverGetsWhatCouldNotBeSetAside() -> None:
-    """Its positions would not agree with what is there."""
+def test_aGroupOpenedLateGetsWhatCouldNotBeSetAside() -> None:
+    """It is its own, after all."""
     world = JournalWorld()
-    world.write(0, b"x")
+    world.write(7, b"x", b"y")
     world.work()
     world.disk.capacity = 0
     world = world.again([SOUTH])
-    with pytest.raises(ValueError, match="open it before"):
-        world.service.open(NORTH)
+    late = world.service.open(NORTH)
+    assert late.held == [b"x", b"y"]
+    late.settle(1)
+    world.disk.capacity = None
+    world.work(60.0)
+    world.stop()
+    assert world.again().north.held == [b"y"]
 
 
 def test_latenciesAreCounted() -> None:

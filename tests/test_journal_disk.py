@@ -17,7 +17,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 
-from mm2ss.relay.diskfiles import FolderLock, RealDisk, makeFolder
+from mm2ss.relay.diskfiles import FolderLock, RealDisk, folderProblem, makeFolder
 from mm2ss.relay.journal import GroupJournal, GroupKey, JournalError, JournalService
 from tests.journals import JournalLog, collectLog
 
@@ -276,3 +276,17 @@ def test_fullFileSystem(
     relay = relays(smallFileSystem / "journal", reserve=reserve, segmentSize=100_000)
     held = relay.groups[0].held
     assert held == [bytes(200)] * 150 + [b"the last"]
+
+
+def test_folderProblem(tmp_path: Path) -> None:
+    """What stands in the way of a folder is told beforehand, and nothing is made or kept."""
+    place = tmp_path / "state" / "journal"
+    assert folderProblem(str(place)) == "" and not (tmp_path / "state").exists()
+    place.mkdir(parents=True)
+    lock = FolderLock(str(place))
+    assert "in use by another process" in folderProblem(str(place))
+    lock.release()
+    assert folderProblem(str(place)) == ""
+    FolderLock(str(place)).release()
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is no folder" in folderProblem(str(tmp_path / "file" / "journal"))

@@ -285,6 +285,28 @@ class JournalMachine(RuleBasedStateMachine):
         self.disk.cutAt = operations
         self.work(1, 0.0)
 
+    @rule(which=st.integers(0, 2), keep=st.booleans())
+    def groupRestarts(self, which: int, keep: bool) -> None:
+        """A group leaves while the process runs, and comes again: to what it has left, or, when
+        that is set aside, to nothing."""
+        plant, service = self.plants[KEYS[which]], self.service
+        if plant.journal is None or service is None:
+            return
+        closed: list[None] = []
+        service.close(plant.journal, keep).addCallback(closed.append)
+        self.work(2, 0.06)
+        if self.service is not service:
+            return  # the power was cut
+        assert closed == [None]
+        journal = service.open(KEYS[which])
+        if keep or journal.held:  # what cannot be set aside stays
+            self.check(plant, journal.held)
+            self.plants[KEYS[which]] = self.resumed(plant, journal)
+        else:
+            self.aside.update(plant.owed())
+            self.plants[KEYS[which]] = Plant(past=plant.past + plant.events, journal=journal)
+        self.checkAside()
+
     @rule(operations=st.integers(0, 12))
     def armPowerCut(self, operations: int) -> None:
         self.disk.cutAt = operations

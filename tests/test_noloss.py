@@ -209,6 +209,41 @@ def test_W17_aLongJournalIsReplayed(count: int) -> None:
         assert not world.notes.about("too slow")
 
 
+def test_theJournalLetsGoOfWhatIsSettled() -> None:
+    """As soon as a master has acknowledged events of an earlier process, though the RTU is not owed
+    any acknowledgement for it; those before a break that is not passed stay, at most k."""
+    reactor = FakeReactor()
+    journal = MemoryJournal(reactor, asdus(40), [20])
+    with Through(reactor, safe=journal) as world:
+        master = world.master()
+        world.run(0.01)
+        assert (len(events(master)), journal.settled) == (40, 28), "8 acknowledged at a time"
+        world.run(11)
+        assert journal.unsettled == []
+
+
+def test_W13_resentEventsComeInOrder() -> None:
+    """The RTU's line is lost with the acknowledgement of settled events, while newer ones are still
+    open: the next master gets them all in order, whatever the RTU sends again."""
+    with Through() as world:
+        first = world.master()
+        world.rtu.send(*asdus(7))  # with the greeting 8: the master acknowledges
+        world.run(0.04)
+        world.rtu.send(*asdus(5, 7))
+        world.run(0.04)
+        assert world.group._exchange._ledger.settled == 7 and world.rtu.link.outstanding == 12
+        world.rtu.die()
+        world.run(5)
+        assert not isUp(first)
+        back = world.master()
+        world.run(1)
+        assert events(back) == asdus(12)
+        world.rtu.send(*asdus(12), *asdus(1, 12))
+        world.run(1)
+        assert events(back) == asdus(12) + asdus(13)
+        assert events(world.master()) == asdus(2, 11), "a later one gets nothing that is settled"
+
+
 def test_W19_onlyKeepersSettle() -> None:
     """Another's acknowledgement does not settle: the RTU waits, then the journal keeps it for
     the keeper."""

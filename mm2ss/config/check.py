@@ -8,9 +8,17 @@ from typing import Any
 
 from mm2ss.config.early_ack import remarks
 from mm2ss.config.load import Configuration
-from mm2ss.config.model import AckMode, ClockSync, GroupConfig, GroupOptions, OriginatorMode
+from mm2ss.config.model import (
+    AckMode,
+    ClockSync,
+    GroupConfig,
+    GroupOptions,
+    Host,
+    OriginatorMode,
+)
 from mm2ss.config.options import LEGS
 from mm2ss.config.parameters import LinkParameters
+from mm2ss.config.ports import listeners
 from mm2ss.config.problems import Severity, counted, hasErrors, printable
 from mm2ss.config.schema import OPTIONS, Key, Section
 from mm2ss.config.service_settings import NTP_INTERVAL
@@ -33,6 +41,7 @@ def report(configuration: Configuration) -> str:
         _remarks(configuration.groups),
         _afterEnd(configuration),
         _time(configuration),
+        _listeners(configuration),
         _services(configuration),
         worstCase(configuration.groups, configuration.serviceFile.settings.journalDirectory),
         _problems(configuration),
@@ -213,6 +222,15 @@ def _time(configuration: Configuration) -> list[str]:
     enabled = configuration.serviceFile.settings.ntp.enabled
     when = f"every {file.ntpInterval or NTP_INTERVAL} s" if enabled else "off in the service file"
     return [f"Time updates: {', '.join(file.ntpServers)}, {when}"]
+
+
+def _listeners(configuration: Configuration) -> list[str]:
+    """Services of the process that would listen beside the groups."""
+    lines = [
+        f"  {listener.name} at {Host(str(listener.addresses[0]), listener.port)}"
+        for listener in listeners(configuration.serviceFile)
+    ]
+    return ["Services that would listen:", *lines] if lines else []
 
 
 def _services(configuration: Configuration) -> list[str]:

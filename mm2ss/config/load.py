@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mm2ss.config.groups_csv import GroupsFile, readGroups
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.options import applyOptions
+from mm2ss.config.ports import portProblems
 from mm2ss.config.problems import Problem, hasErrors
 from mm2ss.config.service_file import ServiceFile, noServiceFile, readServiceFile
 
@@ -33,6 +34,7 @@ class Configuration:
 def configure(groupsFile: GroupsFile, serviceFile: ServiceFile) -> Configuration:
     """Put two files together that have been read."""
     groups, problems = applyOptions(groupsFile, serviceFile)
+    problems = (*problems, *portProblems(groups, serviceFile))
     runnable = bool(groups) and not hasErrors((*serviceFile.problems, *problems))
     everything = (*groupsFile.problems, *serviceFile.problems, *problems)
     return Configuration(groupsFile, serviceFile, groups, everything, runnable)

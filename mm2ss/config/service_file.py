@@ -49,6 +49,7 @@ class ServiceFile:
     :ivar settings: the settings of the service, all paths absolute.
     :ivar defaults: options for every group.
     :ivar groups: options for one group, by its id.
+    :ivar lines: where the settings of the service stand, by their dotted keys.
     :ivar notBuilt: what the file sets though this version does not have it.
     :ivar problems: everything that is wrong, in file order.
     """
@@ -57,6 +58,7 @@ class ServiceFile:
     settings: ServiceSettings
     defaults: Layer = Layer()
     groups: Mapping[int, Layer] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
     notBuilt: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -138,6 +140,7 @@ class _Loader:
             _build(SERVICE, settings, "", self._base),
             defaults,
             groups,
+            {key: setting.line for key, setting in settings.items()},
             tuple(notBuilt),
             tuple(self._problems),
         )

@@ -37,6 +37,20 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class TraceSettings:
+    """The files with the last frames of a group's connections, for Wireshark.
+
+    :ivar enabled: whether one is written when a connection ends by a fault of the protocol.
+    :ivar directory: where they are; made when it is missing.
+    :ivar keep: how many are kept for each group.
+    """
+
+    enabled: bool = True
+    directory: Path = Path("trace")
+    keep: int = field(default=10, metadata=limits(1, 1000))
+
+
+@dataclass(frozen=True)
 class NtpSettings:
     """How the system clock is set; servers and interval stand in the CSV file.
 
@@ -67,12 +81,19 @@ class ConsoleSettings:
 
 @dataclass(frozen=True)
 class ManholeSettings:
-    """The SSH shell into the running service."""
+    """The SSH shell into the running service.
+
+    :ivar authorizedKeys: the public keys that may log in, one a line.
+    :ivar idleTimeout: seconds without anything typed or shown, then it is closed; 0 = never.
+    :ivar maxSessions: how many may be logged in at a time.
+    """
 
     enabled: bool = False
     listen: Address = LOOPBACK
     port: int = field(default=8222, metadata=limits(1, 65535))
     authorizedKeys: Path = Path("authorized_keys")
+    idleTimeout: float = field(default=3600, metadata=limits(0, 604800))
+    maxSessions: int = field(default=10, metadata=limits(1, 1000))
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,7 @@ class ServiceSettings:
     """
 
     log: LogSettings = field(default_factory=LogSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
     ntp: NtpSettings = field(default_factory=NtpSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     manhole: ManholeSettings = field(default_factory=ManholeSettings)
@@ -117,8 +139,13 @@ class ServiceSettings:
         """Where the journal of the groups' events is."""
         return self.stateDirectory / "journal"
 
+    @property
+    def manholeDirectory(self) -> Path:
+        """Where the host keys of the SSH shell are."""
+        return self.stateDirectory / "manhole"
+
 
 #: Seconds between two updates of the clock, where nothing says otherwise.
 NTP_INTERVAL = 900
 #: Keys of ServiceSettings whose service does not exist yet: they are checked, and said to be so.
-NOT_BUILT = ("console", "manhole", "metrics", "tls")
+NOT_BUILT = ("console", "tls")

@@ -29,7 +29,9 @@ from mm2ss.iec104.apci import (
     FrameBuffer,
     ProtocolError,
     UFunction,
-    encodeI,
+    decodeRun,
+    decodeS,
+    encodeRun,
     encodeS,
     encodeU,
     unwrap,
@@ -144,6 +146,10 @@ class Link:
     :param idleTime: seconds without any APDU after which the connection is closed; 0 = never.
     :param releaseDelay: seconds an acknowledgement may wait for more or for an I frame to carry
         it; by default t2.
+    :ivar output: what `takeOutput` would give, in pieces.
+    :ivar soonest: `wake` need not be called before; never later than `deadline`, and cheaper.
+    :ivar proven: how many received I frames the peer knows to be acknowledged, as its answers to
+        TESTFR act and STOPDT act have shown.
     :ivar automatic: whether received I frames may be acknowledged as soon as they are received.
         When False, only what `release` names is acknowledged, in S frames and in I frames alike.
     """
@@ -161,7 +167,7 @@ class Link:
         self.state = State.STOPPED
         self.automatic = True
         self._buffer = FrameBuffer()
-        self._output: list[bytes] = []
+        self.output: list[bytes] = []
         self._idleTime = idleTime or inf
         self._releaseDelay = parameters.t2 if releaseDelay is None else releaseDelay
         # Sending: V(S), how many of them are acknowledged, and when each unacknowledged batch
@@ -173,11 +179,14 @@ class Link:
         self._received = 0
         self._released = 0
         self._acknowledged = 0
+        self._tested = 0  # acknowledged when TESTFR act was sent
+        self.proven = 0
         # Timers: the moment each expires; inf = not running.
         self._lastArrival = now
         self._acknowledgeBy = inf  # t2 and releaseDelay
         self._confirmBy = inf  # t1 of STARTDT act and STOPDT act
         self._testBy = inf  # t1 of TESTFR act
+        self.soonest = self.deadline
 
     # -- what the owner may look at ---------------------------------------------------------
 
@@ -216,10 +225,11 @@ class Link:
 
     def takeOutput(self) -> bytes:
         """The octets to be written now; empty when there is nothing."""
-        if not self._output:
+        output = self.output
+        if not output:
             return b""
-        data = b"".join(self._output)
-        self._output.clear()
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
         return data
 
     # -- what the owner does ----------------------------------------------------------------
@@ -227,8 +237,9 @@ class Link:
     def start(self, now: float) -> None:
         """Send STARTDT act (controlling station, stopped)."""
         self._require(Role.CONTROLLING, State.STOPPED)
-        self._output.append(encodeU(UFunction.STARTDT_ACT))
+        self.output.append(encodeU(UFunction.STARTDT_ACT))
         self._confirmBy = now + self.parameters.t1
+        self._expect(self._confirmBy)
         self.state = State.PENDING_STARTED
 
     def stop(self, now: float) -> None:
@@ -239,8 +250,9 @@ class Link:
         """
         self._require(Role.CONTROLLING, State.STARTED)
         self._acknowledgeNow()
-        self._output.append(encodeU(UFunction.STOPDT_ACT))
+        self.output.append(encodeU(UFunction.STOPDT_ACT))
         self._confirmBy = now + self.parameters.t1
+        self._expect(self._confirmBy)
         self.state = State.UNCONFIRMED_STOPPED if self._batches else State.PENDING_STOPPED
 
     def send(self, asdus: Sequence[bytes], now: float) -> None:
@@ -256,10 +268,10 @@ class Link:
             return
         number = self._sent
         released = self._released
-        self._output.extend(
-            [encodeI(number + offset, released, asdu) for offset, asdu in enumerate(asdus)]
-        )
+        self.output.append(encodeRun(number, released, asdus))
         self._sent = number + count
+        if not self._batches:
+            self._expect(now + self.parameters.t1)
         self._batches.append((self._sent, now))
         self._acknowledged = released
         self._acknowledgeBy = inf
@@ -281,11 +293,13 @@ class Link:
             self._acknowledgeNow()
         elif self._acknowledgeBy == inf:
             self._acknowledgeBy = now + self._releaseDelay
+            self._expect(self._acknowledgeBy)
 
     def shut(self) -> None:
         """The connection is gone or is being closed: nothing is sent or expected any more."""
         self.state = State.CLOSED
-        self._output.clear()
+        self.soonest = inf
+        self.output.clear()
 
     # -- what arrives -----------------------------------------------------------------------
 
@@ -298,19 +312,19 @@ class Link:
         events: list[LinkEvent] = []
         if self.state is State.CLOSED:
             return events
-        apdus = self._buffer.feed(data)
         before = self._confirmed
-        try:
-            if apdus:
-                self._lastArrival = now
-                self._receiveAll(apdus, now, events)
-            if self._buffer.fault:
-                raise self._buffer.fault
-        except ProtocolError as error:
-            events.append(self._close(error.cause, str(error)))
+        if self.state is State.STARTED:
+            if self._buffer.rest:
+                data = self._buffer.join(data)
+            data = self._receiveUsual(data, now, events)
+        if data:
+            try:
+                self._receiveAny(self._buffer.feed(data), now, events)
+            except ProtocolError as error:
+                events.append(self._close(error.cause, str(error)))
         if self._confirmed != before:
             events.insert(0, Acknowledged(self._confirmed))
-        if self.automatic:
+        if self.automatic and self._released != self._received:
             self.release(self._received, now)
         return events
 
@@ -331,13 +345,44 @@ class Link:
         if now >= self._acknowledgeBy:
             self._acknowledgeNow()
         if self._testBy == inf and now >= self._lastArrival + parameters.t3:
-            self._output.append(encodeU(UFunction.TESTFR_ACT))
+            self.output.append(encodeU(UFunction.TESTFR_ACT))
             self._testBy = now + parameters.t1
+            self._tested = self._acknowledged
+        self.soonest = self.deadline
         return []
 
-    def _receiveAll(self, apdus: list[Apdu], now: float, events: list[LinkEvent]) -> None:
-        """Act on each APDU; consecutive ASDUs become one event."""
-        batch: list[bytes] | None = None
+    def _receiveUsual(self, data: bytes, now: float, events: list[LinkEvent]) -> bytes:
+        """Act on what a busy peer sends in transfer: one S frame, or I frames of one length.
+
+        :returns: what is left for `_receiveAny`, which can do all this, too, but frame by frame.
+        """
+        asdus: list[bytes] = []
+        used = len(data)
+        number = decodeS(data)
+        if number is None:
+            run = decodeRun(data, self._received)
+            if run is None:
+                return data
+            number, asdus, used = run
+        count = unwrap(self._confirmed, number)
+        if count > self._sent:
+            return data
+        self._lastArrival = now
+        if count != self._confirmed:
+            self._confirmTo(count)
+        if asdus:
+            self._received += len(asdus)
+            events.append(Received(asdus))
+        return data[used:]
+
+    def _receiveAny(self, apdus: list[Apdu], now: float, events: list[LinkEvent]) -> None:
+        """Act on each APDU; consecutive ASDUs become one event.
+
+        :raises ProtocolError: at the first one that is wrong.
+        """
+        if apdus:
+            self._lastArrival = now
+        batch = events[-1].asdus if events and isinstance(events[-1], Received) else None
         for apdu in apdus:
             first, _, asdu = apdu
             if not first & 1:
@@ -362,6 +407,8 @@ class Link:
             if stopped:
                 batch = None
                 events.append(_STOPPED)
+        if self._buffer.fault:
+            raise self._buffer.fault
 
     def _mayReceiveData(self) -> bool:
         """A controlling station also takes what was under way when it sent STOPDT act."""
@@ -376,32 +423,38 @@ class Link:
             return False
         if count > self._sent:
             raise self._error(CloseCause.NR_OUT_OF_WINDOW, apdu)
-        self._confirmed = count
-        batches = self._batches
-        while batches and batches[0][0] <= count:
-            batches.popleft()
-        if batches or self.state is not State.UNCONFIRMED_STOPPED:
+        self._confirmTo(count)
+        if self._batches or self.state is not State.UNCONFIRMED_STOPPED:
             return False
         if self.role is Role.CONTROLLING:
             self.state = State.PENDING_STOPPED
             return False
-        self._output.append(encodeU(UFunction.STOPDT_CON))
+        self.output.append(encodeU(UFunction.STOPDT_CON))
         self.state = State.STOPPED
         return True
+
+    def _confirmTo(self, count: int) -> None:
+        """The first `count` frames are acknowledged by the peer."""
+        self._confirmed = count
+        batches = self._batches
+        while batches and batches[0][0] <= count:
+            batches.popleft()
 
     def _receiveU(self, apdu: Apdu, now: float, events: list[LinkEvent]) -> None:
         """Act on a U frame."""
         code = apdu[0] & 0xFF
         if code == UFunction.TESTFR_ACT:
-            self._output.append(encodeU(UFunction.TESTFR_CON))
+            self.output.append(encodeU(UFunction.TESTFR_CON))
         elif code == UFunction.TESTFR_CON:
             if self._testBy == inf:
                 events.append(Ignored("TESTFR con that was not asked for"))
             else:
                 events.append(RoundTrip(now - self._testBy + self.parameters.t1))
+                self.proven = self._tested
             self._testBy = inf
+            self._expect(now + self.parameters.t3)
         elif code == UFunction.STARTDT_ACT and self.role is Role.CONTROLLED:
-            self._output.append(encodeU(UFunction.STARTDT_CON))
+            self.output.append(encodeU(UFunction.STARTDT_CON))
             if self.state is State.STARTED:
                 events.append(Ignored("STARTDT act while started (confirmed again)"))
             else:
@@ -416,6 +469,7 @@ class Link:
         elif code == UFunction.STOPDT_CON and self._stopping and self.role is Role.CONTROLLING:
             self._confirmBy = inf
             self.state = State.STOPPED
+            self.proven = self._acknowledged  # it waits for that before it confirms
             events.append(_STOPPED)
         elif code in _U_NAMES:
             events.append(Ignored(f"{_U_NAMES[code]} while {self.state.value}"))
@@ -436,7 +490,7 @@ class Link:
         elif self.state is State.UNCONFIRMED_STOPPED:
             events.append(Ignored("STOPDT act while one is pending"))
             return
-        self._output.append(encodeU(UFunction.STOPDT_CON))
+        self.output.append(encodeU(UFunction.STOPDT_CON))
 
     # -- helpers ----------------------------------------------------------------------------
 
@@ -444,12 +498,17 @@ class Link:
     def _stopping(self) -> bool:
         return self.state is State.UNCONFIRMED_STOPPED or self.state is State.PENDING_STOPPED
 
+    def _expect(self, moment: float) -> None:
+        """A timer was started."""
+        if moment < self.soonest:
+            self.soonest = moment
+
     def _acknowledgeNow(self) -> None:
         """Send an S frame if any released frame is not acknowledged yet."""
         self._acknowledgeBy = inf
         if self._released != self._acknowledged:
             self._acknowledged = self._released
-            self._output.append(encodeS(self._released))
+            self.output.append(encodeS(self._released))
 
     def _close(self, cause: CloseCause, detail: str = "") -> Closed:
         self.state = State.CLOSED

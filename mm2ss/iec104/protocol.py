@@ -9,21 +9,15 @@ from typing import cast
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IAddress,
-    IConsumer,
-    IDelayedCall,
-    IPushProducer,
-    IReactorTime,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent
+from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent, State
+from mm2ss.iec104.tape import CHUNKS, Tape
+from mm2ss.iec104.wire import ITcpConnection, Wire
 
 #: Octets of replies (TESTFR con, S frames) that may wait for a peer that does not read. I frames
 #: are bounded by k; without this bound a peer that asks and never reads would fill the memory.
@@ -41,10 +35,6 @@ _DEAD_PEER = frozenset(
         CloseCause.TOO_SLOW,
     )
 )
-
-
-class ITcpConnection(ITCPTransport, IPushProducer, IConsumer):
-    """What Twisted's TCP and TLS connections provide, and this module uses."""
 
 
 class LinkOwner(Interface):
@@ -67,12 +57,15 @@ class LinkProtocol(Protocol):
     :param owner: who is told.
     :param clock: monotonic time and timers.
     :ivar peer: the other end as ``address:port``, for logs.
+    :ivar local: the own end, likewise.
     :ivar link: the protocol machine; there from `linkUp` on.
     :ivar octetsIn: octets received.
     :ivar octetsOut: octets given to the transport.
+    :ivar tape: the last chunks, both ways; who follows the connection gives it another one.
     """
 
     link: Link
+    _wire: Wire
 
     def __init__(
         self, makeLink: Callable[[float], Link], owner: LinkOwner, clock: IReactorTime
@@ -85,11 +78,13 @@ class LinkProtocol(Protocol):
         self._down = False
         self._congested = False
         self._unread = 0
-        self.peer = "-"
+        self.peer = self.local = "-"
         self._lost = False
         self._waiters: list[Deferred[object]] = []
         self.octetsIn = 0
         self.octetsOut = 0
+        self.tape = Tape()
+        self._now = 0.0  # of the last call from outside; saves reading the clock for the tape
 
     # -- what the owner does ----------------------------------------------------------------
 
@@ -106,17 +101,20 @@ class LinkProtocol(Protocol):
 
         :raises ValueError: as `Link.send`.
         """
-        self.link.send(asdus, self._clock.seconds())
+        self._now = now = self._clock.seconds()
+        self.link.send(asdus, now)
         self._flush()
 
     def start(self) -> None:
         """Start data transfer (controlling station)."""
-        self.link.start(self._clock.seconds())
+        self._now = now = self._clock.seconds()
+        self.link.start(now)
         self._flush()
 
     def stop(self) -> None:
         """Stop data transfer (controlling station)."""
-        self.link.stop(self._clock.seconds())
+        self._now = now = self._clock.seconds()
+        self.link.stop(now)
         self._flush()
 
     def hold(self, held: bool) -> None:
@@ -125,7 +123,8 @@ class LinkProtocol(Protocol):
         if held == link.automatic:
             link.automatic = not held
             if not held:
-                link.release(link.received, self._clock.seconds())
+                self._now = now = self._clock.seconds()
+                link.release(link.received, now)
                 self._flush()
 
     def release(self, count: int) -> None:
@@ -134,8 +133,10 @@ class LinkProtocol(Protocol):
         :raises ValueError: as `Link.release`.
         """
         if not self._down:
-            self.link.release(count, self._clock.seconds())
-            self._flush()
+            self._now = now = self._clock.seconds()
+            self.link.release(count, now)
+            if self.link.output or self.link.soonest < self._alarm.at:
+                self._flush()
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the socket."""
@@ -149,9 +150,8 @@ class LinkProtocol(Protocol):
             return
         dead = cause in _DEAD_PEER
         if not dead:
-            data = self.link.takeOutput()
-            if data:
-                self._write(data)
+            self._now = self._clock.seconds()
+            self._flush()
         try:
             self._goDown(cause, detail)
         finally:
@@ -162,7 +162,7 @@ class LinkProtocol(Protocol):
         if dead:
             transport.abortConnection()
             return
-        transport.unregisterProducer()  # else a full write buffer would never end in a close
+        self._wire.close()
         self._cutter = self._clock.callLater(CLOSE_TIME, self._cut)
         transport.loseConnection()  # last: it may call connectionLost at once
 
@@ -184,17 +184,33 @@ class LinkProtocol(Protocol):
         transport = self._tcp
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
-        transport.registerProducer(_WriteWatcher(self._setCongested), True)
+        self._wire = Wire(transport, self._setCongested)
         self.peer = addressText(transport.getPeer())
-        self.link = self._makeLink(self._clock.seconds())
+        self.local = addressText(transport.getHost())
+        self._now = now = self._clock.seconds()
+        self.link = self._makeLink(now)
         self._owner.linkUp(self)
         self._flush()
 
     def dataReceived(self, data: bytes) -> None:
         if self._down:
             return
-        self.octetsIn += len(data)
-        self._handle(self.link.receive(data, self._clock.seconds()))
+        self._now = now = self._clock.seconds()
+        size = len(data)
+        self.octetsIn += size
+        tape = self.tape
+        tape.append((now, size, data[tape.tail]))
+        if len(tape) > CHUNKS:
+            tape.fold()
+        link = self.link
+        events = link.receive(data, now)
+        if self._congested or link.state is State.CLOSED:
+            self._handle(events)
+            return
+        if events:
+            self._owner.linkEvents(self, events)
+        if link.output or link.soonest < self._alarm.at:
+            self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._cutter and self._cutter.active():
@@ -229,15 +245,20 @@ class LinkProtocol(Protocol):
         """Write what the link has to say, return how many octets; see that it is woken in time."""
         if self._down:
             return 0
-        data = self.link.takeOutput()
-        if data:
-            self._write(data)
-        self._alarm.set(self.link.deadline)
-        return len(data)
-
-    def _write(self, data: bytes) -> None:
-        self.octetsOut += len(data)
-        self._tcp.write(data)
+        link = self.link
+        size = 0
+        if link.output:
+            data = link.takeOutput()
+            size = len(data)
+            self.octetsOut += size
+            tape = self.tape
+            tape.append((self._now, -size, data[tape.tail]))
+            if len(tape) > CHUNKS:
+                tape.fold()
+            self._wire.write(data)
+        if link.soonest < self._alarm.at:
+            self._alarm.set(link.soonest)
+        return size
 
     def _countUnread(self, octets: int) -> None:
         """Close a peer that makes us reply and does not read; see `UNREAD_MAX`."""
@@ -246,16 +267,17 @@ class LinkProtocol(Protocol):
             self.close(CloseCause.TOO_SLOW, f"{self._unread} octets of replies not read")
 
     def _setCongested(self, congested: bool) -> None:
-        if congested == self._congested:  # a full transport says so at every write
-            return
         self._congested = congested
         self._unread = 0
         if not congested and not self._down:
+            self._now = self._clock.seconds()
             self._owner.linkEvents(self, [DRAINED])
             self._flush()
 
     def _wake(self) -> None:
-        self._handle(self.link.wake(self._clock.seconds()))
+        self._now = now = self._clock.seconds()
+        self.tape.rest(now)
+        self._handle(self.link.wake(now))
 
     def _goDown(self, cause: CloseCause, detail: str) -> None:
         if self._down:
@@ -268,23 +290,6 @@ class LinkProtocol(Protocol):
     def _cut(self) -> None:
         self._cutter = None
         self._tcp.abortConnection()
-
-
-@implementer(IPushProducer)
-class _WriteWatcher:
-    """Learns from the transport whether its write buffer is full."""
-
-    def __init__(self, setCongested: Callable[[bool], None]) -> None:
-        self._setCongested = setCongested
-
-    def pauseProducing(self) -> None:
-        self._setCongested(True)
-
-    def resumeProducing(self) -> None:
-        self._setCongested(False)
-
-    def stopProducing(self) -> None:
-        """The connection is gone; `connectionLost` says the rest."""
 
 
 class LinkFactory(Factory):

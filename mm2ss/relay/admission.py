@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 
@@ -25,11 +26,28 @@ class Replace(Generic[Connection]):
     old: tuple[Connection, ...]
 
 
+class RefuseReason(Enum):
+    """Why a connection is refused; the name is what logs and figures show."""
+
+    RTU_ADDRESS = "it is the address of the RTU"
+    FILTER = "its address is not in the filter"
+    SAME_ADDRESS = "its address is connected already, and the old connection is kept"
+    MAX_MASTERS = "as many masters as may be are connected already"
+
+
 @dataclass(frozen=True)
 class Refuse:
-    """The connection is refused."""
+    """The connection is refused.
 
-    reason: str
+    :ivar reason: for programs.
+    :ivar text: for people; empty = that of the reason.
+    """
+
+    reason: RefuseReason
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or self.reason.value
 
 
 @dataclass(frozen=True)
@@ -62,15 +80,16 @@ class Policy:
         :param connected: the masters that are connected, each with its address.
         """
         if peer == rtu:
-            return Refuse("it is the address of the RTU")
+            return Refuse(RefuseReason.RTU_ADDRESS)
         if self.filter and not isWithin(peer, self.filter):
-            return Refuse("its address is not in the filter")
+            return Refuse(RefuseReason.FILTER)
         old = tuple(connection for address, connection in connected if address == peer)
         if old and self.sameAddress is SameAddress.OLD:
-            return Refuse("its address is connected already, and the old connection is kept")
+            return Refuse(RefuseReason.SAME_ADDRESS)
         replaced = old if self.sameAddress is SameAddress.NEW else ()
         if len(connected) - len(replaced) >= self.maxMasters:
-            return Refuse(f"{len(connected)} of {self.maxMasters} masters are connected already")
+            text = f"{len(connected)} of {self.maxMasters} masters are connected already"
+            return Refuse(RefuseReason.MAX_MASTERS, text)
         return Replace(replaced) if replaced else Admit()
 
 

@@ -4,6 +4,9 @@ An event is at every moment unacknowledged at the RTU, or acknowledged by a mast
 on disk in the journal. `Ledger.settled` tells the second; this module sees to the third, in time:
 what no master has acknowledged when the RTU's t1 runs low, or when the last master has left, goes
 to the journal, and the RTU is acknowledged when it is on disk there.
+
+What the RTU may send again though it is settled (`Ledger.floor`) goes to the journal before what
+came behind it, and stays there as long: so events keep their order also when the relay is killed.
 """
 
 from __future__ import annotations
@@ -67,17 +70,27 @@ class Custody:
         # When entries came, rounded down: (second, position of the first of them).
         self._arrivals: deque[tuple[float, int]] = deque()
         self._submitted = ledger.end
+        # What is not before the floor is on disk up to here; and with what is on its way there.
+        self._onDisk = self._journalled = 0
+        self._floor = 0  # as the journal knows it
         self._writes: deque[int] = deque()  # the end of what each write under way makes safe
         self._round = 0  # counts failures: what was written before one secures nothing
         self._retryAt = -inf
         self._now = -inf
         self._rush = True
         self._countAt = inf  # when the RTU is acknowledged by count
-        self._settled = ledger.settled
+        self._dueAt = -inf  # nothing has to be secured before, if masters listen
         self.early = 0
         self.failing = False
 
     # -- what happens -----------------------------------------------------------------------
+
+    def begin(self) -> int:
+        """The group starts: what the journal holds is the head of the ledger; how much it is."""
+        if self._journal is not None:
+            self._ledger.load(self._journal.held, self._journal.breaks)
+            self._onDisk = self._journalled = self._ledger.end
+        return self._ledger.end
 
     def rtuConnected(self) -> None:
         """A new connection of the RTU: it counts from 0 and keeps what was not acknowledged."""
@@ -92,6 +105,11 @@ class Custody:
             if not arrivals or now - arrivals[-1][0] >= _GRAIN:
                 arrivals.append((now, position))
 
+    def rtuKnows(self, count: int) -> None:
+        """The RTU has received the acknowledgement of the connection's first `count` frames."""
+        if count == self._ack.received:
+            self._ledger.confirmed()
+
     def mastersListen(self, listen: bool) -> None:
         """Whether any master takes events; if none does, all are secured at once."""
         self._rush = not listen
@@ -99,6 +117,7 @@ class Custody:
     def roundTrip(self, seconds: float, now: float) -> None:
         """The RTU answered a test or a command after so long."""
         self._roundTrips.add(seconds, now)
+        self._dueAt = -inf
 
     # -- what follows -----------------------------------------------------------------------
 
@@ -108,18 +127,26 @@ class Custody:
         To be called after each of the above, and when masters have acknowledged.
         """
         self._now = now
-        settled = self._ledger.settled
-        self._submitted = max(self._submitted, self._ledger.secured)
-        if self._journal is not None and settled > self._settled:
-            self._settled = settled
-            self._journal.settle(settled)
-        point = self._ack.reached(self._ledger.secured)
-        self._watchWindow(self._ack.received - point, now)
+        ledger = self._ledger
+        if ledger.secured > self._submitted:
+            self._submitted = ledger.secured
+        if self._floor < self._journalled:
+            self._tellFloor()
+        point = self._ack.reached(ledger.secured)
+        if self._rtu.k < self._mastersW:
+            self._watchWindow(self._ack.received - point, now)
+        if self._submitted < ledger.end and (self._rush or now >= self._dueAt):
+            point = self._secureDue(point, now)
+        return point
+
+    def _secureDue(self, point: int, now: float) -> int:
+        """Secure what has to be by now; as `step`."""
         if now >= self._retryAt:
             due = self._due(now)
             if due > self._submitted:
                 self._submit(due)
                 point = self._ack.reached(self._ledger.secured)
+        self._dueAt = self._soonest() if self._submitted < self._ledger.end else -inf
         return point
 
     def timeToAcknowledge(self, now: float) -> float:
@@ -132,6 +159,10 @@ class Custody:
         """When `step` must be called at the latest; inf = never."""
         if not self.through or self._submitted >= self._ledger.end:
             return inf
+        return self._dueAt if self._dueAt > -inf and not self._rush else self._soonest()
+
+    def _soonest(self) -> float:
+        """When something that is not secured must be; as far as is known now."""
         self._forgetArrivals()
         due = self._now
         if self._arrivals and not self._rush:
@@ -162,9 +193,9 @@ class Custody:
         That matters only where it is smaller than the w of the masters, who then wait for more
         before they acknowledge, while the RTU waits for its acknowledgement.
         """
-        small = self._rtu.k < self._mastersW
-        if small and 3 * unacknowledged >= 2 * self._rtu.k:
+        if 3 * unacknowledged >= 2 * self._rtu.k:
             self._countAt = min(self._countAt, now + COUNT_TIME)
+            self._dueAt = min(self._dueAt, self._countAt)
         else:
             self._countAt = inf
 
@@ -175,23 +206,41 @@ class Custody:
         if arrivals and self._submitted >= self._ledger.end:
             arrivals.clear()
 
+    def _tellFloor(self) -> None:
+        """Let the journal forget what is not needed any more."""
+        floor = self._ledger.floor
+        if self._journal is not None and floor > self._floor:
+            self._floor = floor
+            self._journal.settle(floor)
+
     def _submit(self, due: int) -> None:
-        """Have the journal write what is not safe before a position."""
-        start = self._submitted
-        entries = [
-            (position, asdu)
-            for position, asdu in enumerate(self._ledger.slice(start, due - start), start)
-            if not isRepeatable(asdu)
-        ]
+        """See to it that what is before a position becomes safe."""
+        new = self._ledger.slice(self._submitted, due - self._submitted)
         self._submitted = due
-        if self._journal is not None and entries:
-            self._writes.append(due)
-            number = self._round
-            self._journal.write(entries, lambda safe: self._written(safe, number))
+        if self._journal is not None and not all(map(isRepeatable, new)):
+            self._tellFloor()
+            start = max(self._journalled, self._floor)
+            self._journalled = due
+            for session, first, end in self._ledger.sessions(start, due):
+                self._write(session, first, end)
         elif self._writes:
             self._writes[-1] = due
         else:
             self._secure(due)
+
+    def _write(self, session: int, start: int, end: int) -> None:
+        """Have the journal write what came on one connection of the RTU."""
+        entries = [
+            (position, asdu)
+            for position, asdu in enumerate(self._ledger.slice(start, end - start), start)
+            if not isRepeatable(asdu)
+        ]
+        if self._journal is not None and entries:
+            self._writes.append(end)
+            number = self._round
+            self._journal.write(entries, lambda safe: self._written(safe, number), session)
+        elif self._writes:
+            self._writes[-1] = end
 
     def _written(self, safe: bool, number: int) -> None:
         """The journal has, or has not, put on disk what it was given; in the order of `_submit`."""
@@ -199,18 +248,21 @@ class Custody:
             return
         if safe:
             self.failing = False
-            self._secure(self._writes.popleft())
+            self._onDisk = self._writes.popleft()
+            self._secure(self._onDisk)
         else:
             self._round += 1
             self._writes.clear()
             self._submitted = self._ledger.secured
+            self._journalled = self._onDisk
             self._retryAt = self._now + RETRY
+            self._dueAt = -inf
             self.failing = True
         self._changed()
 
     def _tryAgain(self) -> None:
         """There is room in the journal again."""
-        self._retryAt = -inf
+        self._retryAt = self._dueAt = -inf
         self._changed()
 
     def _secure(self, position: int) -> None:

@@ -131,6 +131,24 @@ def makeFolder(path: str) -> None:
         raise JournalError(f"Cannot make the journal's folder {path}: {error}") from error
 
 
+def folderProblem(path: str) -> str:
+    """Why the folder cannot be made or used as things stand; empty when it can. Changes nothing."""
+    path = os.path.abspath(path)
+    if os.path.exists(os.path.join(path, LOCK_NAME)):
+        try:
+            FolderLock(path).release()
+        except JournalError as error:
+            return str(error)
+    there = path
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        return f"The journal's folder {path} cannot be had: {there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"The journal's folder {path} cannot be had: {there} may not be written"
+    return ""
+
+
 class FolderLock:
     """Holds a folder for one process, until `release` or the process's end, however it ends.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from enum import Enum
 from ipaddress import ip_address
 from random import random
 from typing import Any, cast
@@ -15,7 +17,15 @@ from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
 )
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
+    UnknownHostError,
+)
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -117,6 +127,38 @@ class RotatingEndpoint:
         if version == 4:
             return TCP4ClientEndpoint(self._reactor, host.host, host.port, timeout=LONGEST_T0)
         return TCP6ClientEndpoint(self._reactor, host.host, host.port, timeout=LONGEST_T0)
+
+
+class ConnectFailure(Enum):
+    """Why an RTU was not reached; the name is what logs and figures show."""
+
+    T0 = "no connection within t0"
+    REFUSED = "the host refuses"
+    UNREACHABLE = "no way to the host, or no answer from it"
+    UNKNOWN_HOST = "the host's name has no address"
+    OTHER = "something else"
+
+
+_FAILURES: tuple[tuple[type[Exception], ConnectFailure], ...] = (
+    (TimeoutError, ConnectFailure.T0),
+    (ConnectionRefusedError, ConnectFailure.REFUSED),
+    (NoRouteError, ConnectFailure.UNREACHABLE),
+    (TCPTimedOutError, ConnectFailure.UNREACHABLE),
+    (DNSLookupError, ConnectFailure.UNKNOWN_HOST),
+    (UnknownHostError, ConnectFailure.UNKNOWN_HOST),
+)
+#: Twisted has no class for it.
+_HOST_UNREACHABLE = {errno.EHOSTUNREACH, getattr(errno, "WSAEHOSTUNREACH", errno.EHOSTUNREACH)}
+
+
+def failureOf(failure: Failure) -> ConnectFailure:
+    """What hindered an attempt to connect."""
+    error = failure.value
+    for kind, reason in _FAILURES:
+        if isinstance(error, kind):
+            return reason
+    unreachable = isinstance(error, ConnectError) and error.osError in _HOST_UNREACHABLE
+    return ConnectFailure.UNREACHABLE if unreachable else ConnectFailure.OTHER
 
 
 def _timedOut(_result: object, seconds: float) -> Failure:

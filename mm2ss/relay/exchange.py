@@ -12,9 +12,10 @@ from math import inf
 
 from mm2ss.config.addresses import isWithin
 from mm2ss.config.model import Address, EndOfInitialization, GroupConfig, InterrogatedData
-from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.apci import MAX_LENGTH, CloseCause
 from mm2ss.iec104.asdu import HEADER_LENGTH, describe, endOfInitialization, withOriginator
 from mm2ss.relay.audit import Audit
+from mm2ss.relay.commandfigures import CommandFigures
 from mm2ss.relay.commands import Commands
 from mm2ss.relay.custody import Custody
 from mm2ss.relay.journalapi import SafeCopy
@@ -23,8 +24,8 @@ from mm2ss.relay.master import Master, Note, Outlet
 from mm2ss.relay.places import Places
 from mm2ss.relay.pressure import Pressure
 from mm2ss.relay.rights import Rights
-from mm2ss.relay.routing import AUDIENCES, Audience
-from mm2ss.relay.snapshot import GroupSnapshot
+from mm2ss.relay.routing import AUDIENCES, Audience, areForAll
+from mm2ss.relay.snapshot import GroupSnapshot, LinksSnapshot
 
 #: Seconds between looks at what is too old to be kept, where `hold_age` is set.
 _EXPIRY = 60.0
@@ -55,14 +56,21 @@ class Exchange:
         self._options = config.options
         self._note = note
         self._journal = journal
-        self._ledger = Ledger(config.options.commandAgeMax, journal is not None)
+        options = config.options
+        window = min(
+            config.rtu.k, options.ledgerMax // (4 * MAX_LENGTH), options.holdMax.frames // 2
+        )
+        self._ledger = Ledger(config.options.commandAgeMax, journal is not None, window)
         self._custody = Custody(config, self._ledger, journal, secured)
         self._places = Places(self._ledger, config.retain, config.bufferSize)
-        self._commands = Commands(config, note, audit, wallTime, self._custody.roundTrip)
+        self._figures = CommandFigures(audit, self._custody.roundTrip)
+        told = self._figures.ended, wallTime, self._figures.confirmed
+        self._commands = Commands(config, note, *told)
         self._masters: list[Master] = []
         self._pressure = Pressure(config, self._ledger, self._masters, self._places)
         self._line: Outlet | None = None  # the RTU's connection, started or not
         self._inSession = False  # an ASDU other than end of initialization came since STARTDT
+        self._released = 0  # frames that the RTU's connection was allowed to acknowledge
         self._keeping = False  # the journal takes nothing, and the RTU keeps its events
         self._expireAt = 0.0 if config.options.holdAge else inf
         self._replayed = 0
@@ -88,11 +96,14 @@ class Exchange:
             self._commands.deadline, self._custody.deadline, self._pressure.lookAt, self._expireAt
         )
 
-    def snapshot(self, transfer: str, refused: dict[str, int], now: float) -> GroupSnapshot:
+    def snapshot(
+        self, transfer: str, refused: dict[str, int], links: LinksSnapshot, now: float
+    ) -> GroupSnapshot:
         """The figures of this moment.
 
         :param transfer: the state of data transfer with the RTU, in words.
         :param refused: connections refused, by reason.
+        :param links: the connections.
         """
         ledger = self._ledger
         journal = self._journal
@@ -117,20 +128,24 @@ class Exchange:
             dataEcho=self._commands.requests.dataEcho.snapshot(),
             journal=journal.figures if journal is not None else None,
             refused=dict(refused),
+            links=links,
+            commands=dict(self._figures.results),
+            roundTrips=self._figures.roundTrips.snapshot(),
+            waits=ledger.arrivals.waits(),
         )
 
     # -- the RTU ----------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The group starts: what the journal holds is the head of the ledger."""
-        if self._journal is not None and self._journal.held:
-            self._ledger.load(self._journal.held)
-            count = self._replayed = len(self._journal.held)
+        count = self._replayed = self._custody.begin()
+        if count:
             self._note(f"{count} events are in the journal, for the next master that starts")
 
     def rtuConnected(self, outlet: Outlet) -> None:
         """The RTU is connected; data transfer is stopped."""
         self._line = outlet
+        self._released = 0
         self._custody.rtuConnected()
 
     def rtuStarted(self, outlet: Outlet, now: float) -> None:
@@ -152,6 +167,7 @@ class Exchange:
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every pending request."""
         self._line = None
+        self._ledger.interrupted()
         self._pressure.rtuLost()
         self._commands.rtuLost(now)
         self.acknowledge(now)
@@ -160,29 +176,41 @@ class Exchange:
         """Give each ASDU to whom it is for."""
         ledger = self._ledger
         ledger.mark(now)
-        append = ledger.append
         start = ledger.end
         others: list[int] = []  # frames that did not enter the ledger
-        for number, asdu in enumerate(asdus):
-            if len(asdu) < HEADER_LENGTH:
-                outlet.close(CloseCause.BAD_ASDU, describe(asdu))
-                return
-            audience = AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F]
-            if audience is Audience.ALL:
-                append(withOriginator(asdu, 0))
-            else:
-                before = ledger.end
-                self._direct(audience, asdu, now)
-                if ledger.end == before:
-                    others.append(number)
-            if not self._inSession and audience is not Audience.INITIALIZED:
-                self._inSession = True
+        if self._inSession and areForAll(asdus):
+            ledger.extend(asdus)
+        elif not self._route(outlet, asdus, others, now):
+            return
         self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
             master.pump(now)
         self._commands.pump(now)
         self._pressure.look(now)
         self.acknowledge(now)
+
+    def _route(self, outlet: Outlet, asdus: list[bytes], others: list[int], now: float) -> bool:
+        """Give each ASDU to whom it is for, one by one.
+
+        :param others: gets the number of each frame that did not enter the ledger.
+        :returns: False when one is malformed; the RTU's connection is then closed.
+        """
+        ledger = self._ledger
+        for number, asdu in enumerate(asdus):
+            if len(asdu) < HEADER_LENGTH:
+                outlet.close(CloseCause.BAD_ASDU, describe(asdu))
+                return False
+            audience = AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F]
+            if audience is Audience.ALL:
+                ledger.append(withOriginator(asdu, 0))
+            else:
+                before = ledger.end
+                self._direct(audience, asdu, now)
+                if ledger.end == before:
+                    others.append(number)
+            if audience is not Audience.INITIALIZED:
+                self._inSession = True
+        return True
 
     def rtuAcknowledged(self, now: float) -> None:
         """The RTU acknowledged requests: there may be room for more."""
@@ -195,7 +223,8 @@ class Exchange:
         point = self._custody.step(now)
         if self._custody.failing != self._keeping:
             self._noteKeeping()
-        if self._line is not None and not self._pressure.held:
+        if self._line is not None and point != self._released and not self._pressure.held:
+            self._released = point
             self._line.release(point)
 
     def _noteKeeping(self) -> None:
@@ -210,6 +239,11 @@ class Exchange:
     def roundTrip(self, seconds: float, now: float) -> None:
         """The RTU answered a test after so long."""
         self._custody.roundTrip(seconds, now)
+
+    def rtuKnows(self, count: int, now: float) -> None:
+        """The RTU has received the acknowledgement of its connection's first `count` frames."""
+        self._custody.rtuKnows(count)
+        self.acknowledge(now)
 
     def _direct(self, audience: Audience, asdu: bytes, now: float) -> None:
         """Find whom an ASDU is for that is not simply for all."""
@@ -297,11 +331,14 @@ class Exchange:
 
     def masterAcknowledged(self, master: Master, count: int, now: float) -> None:
         """A master acknowledged the first `count` frames of its connection."""
+        settled = self._ledger.settled
         master.acknowledged(count, now)
         master.pump(now)
         master.throttle()
         if self._pressure.held:
             self._pressure.decide(now)
+        elif self._ledger.settled == settled:
+            return  # others have acknowledged all this before
         self.acknowledge(now)
 
     def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:

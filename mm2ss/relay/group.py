@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +39,7 @@ from mm2ss.relay.endpoints import (
     Connector,
     RetryDelay,
     RotatingEndpoint,
+    failureOf,
     listenAddresses,
     portProblem,
 )
@@ -44,7 +47,9 @@ from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.lifecycle import lifeCycle
 from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
-from mm2ss.relay.snapshot import GroupSnapshot
+from mm2ss.relay.snapshot import GroupSnapshot, Standing
+from mm2ss.relay.trace import Leg, Trace
+from mm2ss.relay.traffic import Traffic
 
 #: Seconds between attempts to use a port that was taken.
 PORT_RETRY = 5.0
@@ -65,6 +70,7 @@ class GroupService(MultiService):
     :param audit: told how each command ended.
     :param wallTime: gives seconds since 1970.
     :param journal: the safe copy of the group's events; its service must start before.
+    :param trace: what its connections said last; by default one of its own.
     :param portProblem: tells why a port on some addresses cannot be used, or nothing.
     """
 
@@ -78,17 +84,28 @@ class GroupService(MultiService):
         audit: Audit = lambda _entry: None,
         wallTime: Callable[[], float] = lambda: 0.0,
         journal: SafeCopy | None = None,
+        trace: Trace | None = None,
     ) -> None:
         MultiService.__init__(self)
         self.name = f"group {config.id}"
         self.config = config
+        self.trace = trace or Trace(config.id, config.name, reactor.seconds, wallTime)
+        self._closes: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._reactor = reactor
         self._portProblem = portProblem
         self._addresses = listenAddresses(config.options.listen)
         self._exchange = Exchange(config, self.note, audit, wallTime, journal, self._secured)
         self._alarm = Alarm(reactor, self._wake)
         self._masters = MasterPort(
-            config, self._exchange, self, reactor, self.note, self._alarm, self._addresses
+            config,
+            self._exchange,
+            self,
+            reactor,
+            self.note,
+            self._alarm,
+            self._addresses,
+            self.trace,
         )
         self._life = lifeCycle(self)
         self._retry = RetryDelay(len(config.hosts))
@@ -97,9 +114,11 @@ class GroupService(MultiService):
             endpoint, LinkFactory(self._makeLink, self, reactor), self._retry, reactor
         )
         self._rtu: LinkProtocol | None = None
+        self._traffic = Traffic()
         self._ignored = 0
         self._later: dict[str, IDelayedCall] = {}
         self._done: Deferred[None] | None = None
+        self._ended = False
 
     # -- service ----------------------------------------------------------------------------
 
@@ -107,10 +126,25 @@ class GroupService(MultiService):
         """Why the group's port cannot be used; empty when it can."""
         return self._portProblem(self._addresses, self.config.port)
 
+    def standing(self) -> Standing:
+        """How it stands at this moment."""
+        return Standing(self._rtu is not None, self._masters.population)
+
     def snapshot(self) -> GroupSnapshot:
         """The group's figures of this moment."""
         transfer = "not connected" if self._rtu is None else self._rtu.link.state.value
-        return self._exchange.snapshot(transfer, self._masters.refused, self._reactor.seconds())
+        links = self._masters.links(self._traffic.snapshot())
+        now = self._reactor.seconds()
+        return replace(
+            self._exchange.snapshot(transfer, self._masters.refused, links, now),
+            rtuCloses=dict(self._closes),
+            masterCloses=dict(self._masters.closes),
+            rtuFailures=dict(self._failures),
+        )
+
+    def disconnect(self, peer: str) -> int:
+        """Disconnect the masters at ``address:port`` or at an address; returns how many."""
+        return self._masters.disconnect(peer)
 
     def startService(self) -> None:
         """Begin to connect to the RTU, once the port is known to be free."""
@@ -149,7 +183,12 @@ class GroupService(MultiService):
         if unsettled:
             self.note(f"{unsettled} events were not acknowledged by any master", warn=True)
         self.note("stopped")
-        return gatherResults(pending, consumeErrors=True)
+        return gatherResults(pending, consumeErrors=True).addBoth(lambda _: self._end())
+
+    def _end(self) -> None:
+        """Nothing of the group is left; what the journal may still have to say comes too late."""
+        self._ended = True
+        self._alarm.cancel()
 
     def note(self, text: str, peer: str = "-", warn: bool = False) -> None:
         """One line for the group's event log."""
@@ -183,11 +222,16 @@ class GroupService(MultiService):
         return link
 
     def _failed(self, host: Host, failure: Failure) -> None:
-        self.note(f"RTU not reached: {failure.getErrorMessage()}", str(host), warn=True)
+        cause = failureOf(failure).name
+        self._failures[cause] += 1
+        text = f"RTU not reached: {failure.getErrorMessage()} cause={cause}"
+        self.note(text, str(host), warn=True)
 
     def linkUp(self, connection: LinkProtocol) -> None:
         """The RTU is connected."""
         self._rtu = connection
+        self._traffic.began(connection)
+        self.trace.opened(Leg.RTU, connection)
         self._ignored = 0
         self._schedule("proven", PROVEN, self._retry.reset)
         self.note("RTU connected", connection.peer)
@@ -197,10 +241,14 @@ class GroupService(MultiService):
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """The RTU is gone, and with it all masters."""
         self._rtu = None
+        self._traffic.ended(connection)
         self._unschedule("proven")
         text = closeText(cause, detail)
         orderly = cause is CloseCause.SHUTDOWN
-        self.note(f"RTU disconnected: {text}", connection.peer, warn=not orderly)
+        self._closes[cause.name] += 1
+        self.trace.closed(connection, cause, detail)
+        text = f"RTU disconnected: {text} cause={cause.name}"
+        self.note(text, connection.peer, warn=not orderly)
         self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
 
@@ -217,12 +265,14 @@ class GroupService(MultiService):
                 exchange.rtuAcknowledged(now)
             elif isinstance(event, RoundTrip):
                 exchange.roundTrip(event.seconds, now)
+                exchange.rtuKnows(connection.link.proven, now)
             elif isinstance(event, Started):
                 self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
                 self._retry.reset()
                 self._life.started()
             elif isinstance(event, Stopped):
                 self.note("RTU confirmed STOPDT: data transfer stopped", connection.peer)
+                exchange.rtuKnows(connection.link.proven, now)
                 self._life.stopped()
             elif isinstance(event, Ignored):
                 self._ignored += 1
@@ -301,6 +351,8 @@ class GroupService(MultiService):
 
     def _secured(self) -> None:
         """Events have become safe out of turn."""
+        if self._ended:
+            return
         self._exchange.acknowledge(self._reactor.seconds())
         self._alarm.set(self._exchange.deadline)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.application.service import Service
@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 
 from mm2ss.relay.diskfiles import FolderLock, RealDisk, makeFolder
 from mm2ss.relay.journalapi import GroupKey, Hold, JournalError, JournalFigures
-from mm2ss.relay.journalaside import setAside
+from mm2ss.relay.journalaside import NOTHING, Aside, letGo, setAside
 from mm2ss.relay.journaldisk import Disk
 from mm2ss.relay.journalgroup import ENTRY_OVERHEAD, GroupJournal, Write
+from mm2ss.relay.journalrecords import tagOf
 from mm2ss.relay.journalrecovery import recover
 from mm2ss.relay.journalstate import Chain
 from mm2ss.relay.journalstore import RESERVE, SEGMENT_SIZE, Store
@@ -61,6 +62,8 @@ class JournalService(Service):
     :param disk: instead of the folder, which is then neither made nor locked.
     :param startThread: starts the writer; returns what waits for its end.
     :param now: monotonic seconds, for the writer.
+    :ivar expected: groups that will be opened while it runs: what the start finds of them is not
+        set aside.
     """
 
     _log = Logger()
@@ -100,27 +103,37 @@ class JournalService(Service):
         self._startThread = startThread
         self._now = now
         self._tally = Tally()
+        self.expected: Collection[GroupKey] = ()
         self._groups: dict[GroupKey, GroupJournal] = {}
+        self._closing: dict[GroupJournal, Deferred[None]] = {}
         self._handed: list[Write] = []
         # Insertion-ordered sets of groups: with results to tell, and waiting for room.
         self._toDeliver: dict[GroupJournal, None] = {}
         self._wanting: dict[GroupJournal, None] = {}
 
     def open(self, key: GroupKey, hold: Hold | None = None) -> GroupJournal:
-        """One group's part. Open all groups before the service starts (makeService does): what
-        then belongs to no open group is set aside at the start. A key opened later has nothing
-        held.
+        """One group's part. What belongs neither to a group that is open when the service starts
+        nor to an expected one is set aside then.
 
-        :raises ValueError: when the key is open already, or too late for what could not be set
-            aside.
+        :raises ValueError: when the key is open already.
         """
         if key in self._groups:
             raise ValueError(f"{key} is open already")
         group = GroupJournal(key, hold or self._hold, self)
         if self._store is not None:
-            group.begin(self._store.late(key))
+            group.begin(self._store.late(key), isStart=False)
         self._groups[key] = group
         return group
+
+    def close(self, group: GroupJournal, keep: bool) -> Deferred[None]:
+        """End the part of a group that has stopped; it is told nothing any more.
+
+        :param keep: what is held is for the next one who opens its key; else it is set aside.
+        :return: fires when that may be done.
+        """
+        closed = self._closing[group] = Deferred[None]()
+        group.close(lambda: self._release(group, keep))
+        return closed
 
     # -- start and stop ---------------------------------------------------------------------
 
@@ -155,12 +168,10 @@ class JournalService(Service):
         found = recover(disk)
         store = Store(disk, found, *self._sizes)
         chains = {key: store.chain(key) for key in self._groups}
-        aside = setAside(disk, found, {chain.tag for chain in chains.values()})
-        for finding in aside.findings:
-            (self._log.error if finding.isError else self._log.info)("{text}", text=finding.text)
-        self._setAside = aside.number
-        for stranger in aside.chains:
-            store.drop(stranger, len(stranger.entries))
+        aside = setAside(disk, found, set(map(tagOf, (*chains, *self.expected))))
+        self._tell(aside)
+        for chain in found.chains.values():
+            store.drop(chain, len(chain.entries) if chain in aside.chains else 0)
         for key, chain in chains.items():
             store.drop(chain, self._groups[key].begin(chain))
         frames = sum(group.frames for group in self._groups.values())
@@ -194,6 +205,7 @@ class JournalService(Service):
         if join is not None:
             join()
         self._unlock()
+        self._closeAll()
         ending, self._ending = self._ending, None
         if ending is not None:
             ending.callback(None)
@@ -333,6 +345,42 @@ class JournalService(Service):
                 group.giveUp()
                 self._toDeliver[group] = None
             self._deliverAll()
+            self._closeAll()
+
+    # -- groups that leave while it runs ------------------------------------------------------
+
+    def _release(self, group: GroupJournal, keep: bool) -> None:
+        """The writer has answered all that a group has written."""
+        store, disk, chain = self._store, self._disk, group.chain
+        if self._writer is None or store is None or disk is None or chain is None:
+            self._closed(group)
+            return
+
+        def work() -> None:
+            aside = letGo(store, disk, chain, keep)
+            self._reactor.callFromThread(self._closed, group, aside)
+
+        self._writer.call(work)
+
+    def _closed(self, group: GroupJournal, aside: Aside = NOTHING) -> None:
+        closed = self._closing.pop(group, None)
+        if closed is None:
+            return  # the writer's end came before
+        del self._groups[group.key]
+        self._wanting.pop(group, None)
+        self._toDeliver.pop(group, None)
+        self._tell(aside)
+        closed.callback(None)
+
+    def _closeAll(self) -> None:
+        """The writer has ended; what it has not done is left to the next start."""
+        for group in list(self._closing):
+            self._closed(group)
+
+    def _tell(self, aside: Aside) -> None:
+        self._setAside += aside.number
+        for finding in aside.findings:
+            (self._log.error if finding.isError else self._log.info)("{text}", text=finding.text)
 
     @property
     def figures(self) -> JournalFigures:

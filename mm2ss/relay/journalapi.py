@@ -52,7 +52,7 @@ class Hold:
 class GroupFigures:
     """One group's part of the journal, at a moment.
 
-    :ivar frames: that are held (on disk or handed over), not settled.
+    :ivar frames: that are held (on disk or handed over).
     :ivar octets: of their ASDUs.
     :ivar written: frames put on disk since the start.
     :ivar refused: writes that were answered with False since the start.
@@ -118,9 +118,15 @@ class SafeCopy(Protocol):
 
     @property
     def held(self) -> list[bytes]:
-        """What was not settled when the last process ended, in order; known once the journal's
+        """What was not let go of when the last process ended, in order; known once the journal's
         service has started, never changed by the journal afterwards. It is on disk (or its
         first commit is on the way; none of it was ever acknowledged unless it was on disk)."""
+        ...
+
+    @property
+    def breaks(self) -> list[int]:
+        """Which entries of `held` came on another connection of the RTU than the one before them;
+        rising."""
         ...
 
     @property
@@ -138,7 +144,9 @@ class SafeCopy(Protocol):
     """Called in a turn of its own when a write was refused and there is room again. Set it to
     what offers the refused entries again; does nothing by default."""
 
-    def write(self, entries: Sequence[tuple[int, bytes]], done: Callable[[bool], None]) -> None:
+    def write(
+        self, entries: Sequence[tuple[int, bytes]], done: Callable[[bool], None], session: int = 0
+    ) -> None:
         """Put entries on disk.
 
         :param entries: position and ASDU (at most 65000 octets), positions rising, also from
@@ -148,12 +156,13 @@ class SafeCopy(Protocol):
             True when all entries are synced to the disk (or settled meanwhile), with False when
             they are not: no room, a failing disk, the journal stops or has not started. Not
             called any more once the journal's service has stopped.
+        :param session: on which connection of the RTU they came, numbered from 0; see `breaks`.
         """
         ...
 
     def settle(self, position: int) -> None:
-        """All entries before `position` are settled; cheap, call it as often as you like. The
-        disk hears of it within seconds; a crash before means duplicates, never a loss."""
+        """No entry before `position` is needed any more; cheap, call it as often as you like. The
+        disk hears of it soon, but not at once; a crash before means duplicates, never a loss."""
         ...
 
     def expire(self) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mm2ss.relay.journaldisk import Disk
 from mm2ss.relay.journalrecovery import Damage, Recovered
 from mm2ss.relay.journalstate import Chain
+from mm2ss.relay.journalstore import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -37,6 +38,9 @@ class Aside(NamedTuple):
     number: int
 
 
+NOTHING = Aside([], [], 0)
+
+
 def setAside(disk: Disk, found: Recovered, known: Collection[bytes]) -> Aside:
     """Copy what is to be set aside; what cannot be copied stays in the journal.
 
@@ -50,9 +54,27 @@ def setAside(disk: Disk, found: Recovered, known: Collection[bytes]) -> Aside:
     for damage in found.damages:
         findings.append(_keepDamage(disk, damage))
         number += not damage.cut or damage.records > 0
-    chains = []
-    for chain in found.chains.values():
-        if chain.entries and chain.tag not in known:
+    strangers = [chain for chain in found.chains.values() if chain.tag not in known]
+    events = _setEventsAside(disk, strangers)
+    return Aside([*findings, *events.findings], events.chains, number + events.number)
+
+
+def letGo(store: Store, disk: Disk, chain: Chain, keep: bool) -> Aside:
+    """When a group leaves while the process runs: make what it holds ready for the next one that
+    has its key, or set it aside."""
+    store.drop(chain, 0)
+    if keep:
+        return NOTHING
+    aside = _setEventsAside(disk, [chain])
+    store.drop(chain, aside.number)
+    return aside
+
+
+def _setEventsAside(disk: Disk, strangers: Iterable[Chain]) -> Aside:
+    findings, chains = [], []
+    number = 0
+    for chain in strangers:
+        if chain.entries:
             isSafe, finding = _keepEvents(disk, chain)
             findings.append(finding)
             if isSafe:

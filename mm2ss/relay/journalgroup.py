@@ -19,11 +19,12 @@ class Write:
 
     :ivar octets: of their ASDUs.
     :ivar wall: when they were handed over, in ms since 1970 (UTC).
+    :ivar session: on which connection of the RTU they came.
     :ivar generation: how many failures of the writer were known then.
     :ivar result: what `done` will be told; None = not known yet.
     """
 
-    __slots__ = ("done", "entries", "generation", "group", "octets", "result", "wall")
+    __slots__ = ("done", "entries", "generation", "group", "octets", "result", "session", "wall")
 
     def __init__(
         self,
@@ -31,12 +32,14 @@ class Write:
         entries: Sequence[tuple[int, bytes]],
         done: Callable[[bool], None],
         wall: int,
+        session: int,
     ) -> None:
         self.group = group
         self.entries = entries
         self.done = done
         self.octets = sum(len(asdu) for _, asdu in entries)
         self.wall = wall
+        self.session = session
         self.generation = 0
         self.result: bool | None = None
 
@@ -94,6 +97,7 @@ class GroupJournal:
     def __init__(self, key: GroupKey, hold: Hold, hub: Hub) -> None:
         self.key = key
         self.held: list[bytes] = []
+        self.breaks: list[int] = []
         self.onRoom: Callable[[], None] = nobody
         self.settled = 0
         self.chain: Chain | None = None
@@ -107,28 +111,45 @@ class GroupJournal:
         self._owed = -1  # the last position that was refused
         self._isFull = False  # as the log knows it
         self._written = self._refused = self._expired = 0
+        self._emptied: Callable[[], None] | None = None  # set once it is closed
 
-    # -- at the start -----------------------------------------------------------------------
+    # -- from the start to the end ----------------------------------------------------------
 
-    def begin(self, chain: Chain) -> int:
-        """Take over what is on disk, without what is too old.
+    def begin(self, chain: Chain, isStart: bool = True) -> int:
+        """Take over what is on disk, at the start without what is too old (else `expire` sees
+        to it).
 
         :return: how many entries at the chain's beginning are too old.
         """
         self.chain = chain
-        oldest = self._oldestWelcome()
+        oldest = self._oldestWelcome() if isStart else 0
         tooOld = 0
         for entry in chain.entries:
             if entry.wall >= oldest:
                 break
             tooOld += 1
         self._giveUp(tooOld)
+        before = -1
         for entry in list(chain.entries)[tooOld:]:
+            if self.held and entry.seq != before + 1:
+                self.breaks.append(len(self.held))
+            before = entry.seq
             self._kept.append((len(self.held), len(entry.asdu), entry.wall))
             self.held.append(entry.asdu)
             self._octets += len(entry.asdu)
         self._frames = self._next = len(self.held)
         return tooOld
+
+    def close(self, emptied: Callable[[], None]) -> None:
+        """Take nothing more and tell the group nothing more.
+
+        :param emptied: called when nothing is on its way to the disk any more.
+        """
+        self.onRoom = nobody
+        for write in self._outstanding:
+            write.done = lambda _success: None
+        self._emptied = emptied
+        self.deliver()
 
     # -- what the group may ask -------------------------------------------------------------
 
@@ -173,15 +194,17 @@ class GroupJournal:
 
     # -- writing ----------------------------------------------------------------------------
 
-    def write(self, entries: Sequence[tuple[int, bytes]], done: Callable[[bool], None]) -> None:
+    def write(
+        self, entries: Sequence[tuple[int, bytes]], done: Callable[[bool], None], session: int = 0
+    ) -> None:
         """Put entries on disk; see `SafeCopy.write`.
 
         :raises ValueError: the caller's fault: positions do not rise, an ASDU is too long.
         """
         self._check(entries)
-        if self._hub.stopped:
+        if self._hub.stopped or self._emptied is not None:
             return
-        write = Write(self, entries, done, self._hub.wall())
+        write = Write(self, entries, done, self._hub.wall(), session)
         self._outstanding.append(write)
         if not entries:
             write.result = True
@@ -238,6 +261,9 @@ class GroupJournal:
         while self._outstanding and self._outstanding[0].result is not None:
             write = self._outstanding.popleft()
             write.done(bool(write.result))
+        if self._emptied is not None and not self._outstanding:
+            emptied, self._emptied = self._emptied, nobody
+            emptied()
 
     def giveUp(self) -> None:
         """The writer is gone: what it has not answered was not written."""
@@ -249,7 +275,7 @@ class GroupJournal:
 
     def settle(self, position: int) -> None:
         """All entries before `position` are settled."""
-        if position > self.settled:
+        if position > self.settled and self._emptied is None:
             self.settled = position
             self._forget()
 

@@ -28,16 +28,18 @@ class Entry:
     :ivar position: its place in the group's ledger.
     :ivar seq: its number in the group on disk.
     :ivar wall: when it was handed over, in ms since 1970 (UTC).
+    :ivar session: of those that this process has written, on which connection of the RTU it came.
     :ivar segment: where it stands; None = not on disk, or settled.
     """
 
-    __slots__ = ("asdu", "position", "segment", "seq", "wall")
+    __slots__ = ("asdu", "position", "segment", "seq", "session", "wall")
 
-    def __init__(self, position: int, seq: int, wall: int, asdu: bytes) -> None:
+    def __init__(self, position: int, seq: int, wall: int, asdu: bytes, session: int = 0) -> None:
         self.position = position
         self.seq = seq
         self.wall = wall
         self.asdu = asdu
+        self.session = session
         self.segment: Segment | None = None
 
 
@@ -47,6 +49,8 @@ class Chain:
     :ivar key: None when it is not known.
     :ivar entries: what is not settled, in order.
     :ivar next: the number that the next entry gets.
+    :ivar session: on which connection of the RTU the last entry came; -1 = on one before the
+        group was opened.
     :ivar mark: all numbers below are settled.
     """
 
@@ -55,6 +59,7 @@ class Chain:
         self.key = key
         self.entries: deque[Entry] = deque()
         self.next = next
+        self.session = -1
         self.mark = 0
 
 

@@ -105,22 +105,19 @@ class Store:
         return chain
 
     def late(self, key: GroupKey) -> Chain:
-        """What a group has on disk that is opened after the start: nothing. May be called while
-        another thread works here.
-
-        :raises ValueError: when there is something, because it could not be set aside.
-        """
+        """What a group has on disk that is opened after the start. May be called while another
+        thread works here: nothing touches the chain of a group that is not open."""
         tag = tagOf(key)
-        old = self._chains.get(tag)
-        if old is not None and old.entries:
-            raise ValueError(f"{key} has events in the journal: open it before the start")
-        return old or Chain(tag, key, self._base)
+        chain = self._chains.get(tag) or Chain(tag, key, self._base)
+        chain.key = key
+        return chain
 
     def drop(self, chain: Chain, count: int) -> None:
-        """At the start: forget a group's first entries; positions begin behind them."""
+        """Before a group is open: forget its first entries; positions begin behind them."""
         self.settle(chain, count)
         for position, entry in enumerate(chain.entries):
             entry.position = position
+        chain.session = -1
 
     def settle(self, chain: Chain, position: int) -> None:
         """All entries of a group before the position are settled."""
@@ -158,18 +155,21 @@ class Store:
         :raises OSError: none of them counts as written. Another try makes a new segment.
         """
         octets = 0
-        nexts: dict[Chain, int] = {}
+        nexts: dict[Chain, tuple[int, int]] = {}
         for chain, entry in entries:
             octets += len(entry.asdu) + DATA_OVERHEAD
-            entry.seq = seq = nexts.get(chain, chain.next)
-            nexts[chain] = seq + 1
+            seq, session = nexts.get(chain) or (chain.next, chain.session)
+            if entry.session != session:  # a number is left out
+                seq += 1
+            entry.seq = seq
+            nexts[chain] = seq + 1, entry.session
         if entries:
             self.checkRoom(octets)
         self._append(entries)
         for chain, entry in entries:
             chain.entries.append(entry)
-        for chain, seq in nexts.items():
-            chain.next = seq
+        for chain, (seq, session) in nexts.items():
+            chain.next, chain.session = seq, session
             self._chains[chain.tag] = chain
 
     def _append(self, entries: Sequence[tuple[Chain, Entry]]) -> None:

@@ -15,8 +15,6 @@ from mm2ss.relay.journalstore import RELIEF, NoRoom, Store
 #: Seconds between the beginnings of two commits: an isolated one starts at once, but a thousand
 #: groups that have something to write in the same second cost a few syncs and not a thousand.
 GATHER = 0.05
-#: Seconds between two times that settled marks are written without entries.
-MARK_DELAY = 1.0
 #: Seconds before the first new try after a failure, and the longest; each is twice the last.
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 30.0
@@ -92,9 +90,10 @@ class Writer:
         self._wake = threading.Condition()
         self._writes: list[Write] = []
         self._settled: dict[Chain, int] = {}
+        self._calls: list[Callable[[], object]] = []
         self._stopping = False
         # From here on it is the writer's alone.
-        self._nextCommit = self._marksAt = 0.0
+        self._nextCommit = 0.0
         self._retry = FIRST_RETRY
         self._retryAt = 0.0
         self._full = ""
@@ -118,6 +117,12 @@ class Writer:
             if not self._settled:
                 self._wake.notify()
             self._settled[chain] = position
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Do this, too, when all that was said before is done."""
+        with self._wake:
+            self._calls.append(work)
+            self._wake.notify()
 
     def stop(self) -> None:
         """Finish what was handed over, then end with a last report."""
@@ -156,9 +161,7 @@ class Writer:
         times = []
         if self._writes:
             times.append(0.0 if self._full else self._nextCommit)
-        if self._settled or (self._store.hasMarks and not self._isBroken):
-            times.append(self._marksAt)
-        if self._moreToTidy:
+        if self._settled or self._moreToTidy or self._calls:
             times.append(0.0)
         if self._full:
             times.append(self._retryAt)
@@ -168,6 +171,7 @@ class Writer:
         """Do all that is due, once."""
         with self._wake:
             writes, self._writes = self._writes, []
+            calls, self._calls = self._calls, []
             settled, self._settled = self._settled, {}
         for chain, position in settled.items():
             self._store.settle(chain, position)
@@ -175,6 +179,8 @@ class Writer:
             self._tryAgain()
         if writes:
             self._write(writes)
+        for call in calls:
+            call()
         self._lookAfter()
         self._measure()
 
@@ -191,9 +197,10 @@ class Writer:
         batch: list[tuple[Chain, Entry]] = []
         for write in fit:
             chain, settled, wall = write.group.chain, write.group.settled, write.wall
+            session = write.session
             assert chain is not None
             batch += [
-                (chain, Entry(position, 0, wall, asdu))
+                (chain, Entry(position, 0, wall, asdu, session))
                 for position, asdu in write.entries
                 if position >= settled
             ]
@@ -250,16 +257,14 @@ class Writer:
         self._report([])
 
     def _lookAfter(self) -> None:
-        """Write marks that have waited long enough, and tidy up by one step."""
+        """Write marks that no commit has taken along, and tidy up by one step."""
         store = self._store
-        now = self._now()
         self._moreToTidy = False
         works = True
         if not self._isBroken:
             if store.needsCommit:
                 works = self._attempt(lambda: store.commit(()))
-            elif store.hasMarks and now >= self._marksAt:
-                self._marksAt = now + MARK_DELAY
+            elif store.hasMarks:
                 works = self._attempt(store.writeMarks, isSynced=False)
         if works:
             try:

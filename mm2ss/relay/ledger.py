@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from math import inf
+from itertools import pairwise
 from typing import Protocol
+
+from mm2ss.relay.arrivals import Arrivals
+from mm2ss.relay.repeats import Repeats
 
 #: Octets that a kept frame costs beside its own: Python's bytes object and its place in a list.
 FRAME_OVERHEAD = 48
@@ -39,12 +42,14 @@ class Ledger:
     :ivar settled: position of the first entry that no (keeping) master has acknowledged.
     :ivar secured: everything before this position is settled, or safe elsewhere.
     :ivar octets: memory of all entries and lanes, `FRAME_OVERHEAD` included.
+    :ivar arrivals: when the entries came.
     :ivar thinned: before this position, what can be had again may be missing.
     :param age: seconds; see `horizon`.
     :param journalled: whether what is secured is on disk, where its memory is bounded.
+    :param window: as many of its last frames the RTU may send again; see `interrupted`.
     """
 
-    def __init__(self, age: float = 10.0, journalled: bool = False) -> None:
+    def __init__(self, age: float = 10.0, journalled: bool = False, window: int = 0) -> None:
         self.base = 0
         self.end = 0
         self.settled = 0
@@ -53,44 +58,59 @@ class Ledger:
         self.octets = 0
         self._age = age
         self._journalled = journalled
+        self._run: tuple[bytes, ...] = ()  # what was taken last, and its position
+        self._runPosition = -1
+        self._repeats = Repeats(window)
         self._entries: list[bytes] = []
         self._holders: list[Holder] = []
         self._trimAt = _TRIM_STEP
         self._heldOctets = 0  # of the entries that are on disk and not settled
-        # (second, end): what stands before the end came before the second; about 16 of them.
-        self._marks: deque[tuple[float, int]] = deque(((-inf, 0),))
+        self.arrivals = Arrivals()
 
-    def load(self, held: Sequence[bytes]) -> None:
-        """Begin with entries that are safe and not settled."""
-        for asdu in held:
-            self.append(asdu)
+    def load(self, held: Sequence[bytes], breaks: Sequence[int] = ()) -> None:
+        """Begin with entries that are safe and not settled.
+
+        :param breaks: which of them were the first of a connection of the RTU.
+        """
+        for start, end in pairwise((0, *breaks, len(held))):
+            self.extend(list(held[start:end]))
+            self.interrupted()
         self.secure(self.end)
 
     def append(self, asdu: bytes) -> None:
         """Add an entry at `end`."""
-        self._entries.append(asdu)
-        self.end += 1
-        self.octets += len(asdu) + FRAME_OVERHEAD
+        self.extend([asdu])
+
+    def extend(self, asdus: list[bytes]) -> None:
+        """Add entries at `end`."""
+        self._entries += asdus
+        self.end += len(asdus)
+        self.octets += sum(map(len, asdus)) + FRAME_OVERHEAD * len(asdus)
         if len(self._entries) >= self._trimAt:
             self.trim()
 
     def mark(self, now: float) -> None:
         """What is appended from here on came now."""
-        if now - self._marks[-1][0] >= self._age / 16:
-            self._marks.append((now, self.end))
-            self.horizon(now)
+        self.arrivals.came(self.end, self.base, now)
 
     def horizon(self, now: float) -> int:
         """The position before which every entry is older than `age` seconds."""
-        marks = self._marks
-        while len(marks) > 1 and marks[1][0] <= now - self._age:
-            marks.popleft()
-        return marks[0][1]
+        return self.arrivals.before(now - self._age)
 
     def slice(self, position: int, count: int) -> list[bytes]:
         """At most `count` entries from a position on that is still in memory."""
         first = position - self.base
         return self._entries[first : first + count]
+
+    def run(self, position: int, count: int) -> tuple[bytes, ...]:
+        """As `slice`; masters that keep pace are given one and the same tuple."""
+        if count > self.end - position:
+            count = self.end - position
+        if self._runPosition != position or len(self._run) != count:
+            self._runPosition = position
+            first = position - self.base
+            self._run = tuple(self._entries[first : first + count])
+        return self._run
 
     @property
     def pressing(self) -> int:
@@ -142,9 +162,36 @@ class Ledger:
                 self.octets -= len(asdu) + FRAME_OVERHEAD - _EMPTY
         self.thinned = max(self.thinned, end)
 
+    def interrupted(self) -> None:
+        """The RTU's connection is lost, perhaps with the last acknowledgements to the RTU.
+
+        It may then send again also what is settled, behind what is not and still stands here. A
+        master that starts meanwhile gets all of it (see `origin`), so that events come to it in the
+        order in which they happened.
+        """
+        self._repeats.interrupted(self.end)
+
+    def confirmed(self) -> None:
+        """The RTU has the acknowledgement of all its frames, and sends none of them again."""
+        self._repeats.confirmed(self.end)
+
+    @property
+    def origin(self) -> int:
+        """Where a master begins that starts now; see `Repeats.origin`."""
+        return self._repeats.origin(self.settled)
+
+    @property
+    def floor(self) -> int:
+        """What will be the origin if the RTU's connection, or the relay, ends now."""
+        return self._repeats.floor(self.settled, self.end)
+
+    def sessions(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """By which connections of the RTU entries came; see `Repeats.sessions`."""
+        return self._repeats.sessions(start, end)
+
     def trim(self, least: int = 1) -> None:
         """Let go of what is settled and behind everybody who holds it, if it is so much."""
-        needed = min([self.settled] + [holder.position for holder in self._holders])
+        needed = min([self.floor] + [holder.position for holder in self._holders])
         count = needed - self.base
         if count >= least:
             gone = self._entries[:count]
@@ -155,13 +202,15 @@ class Ledger:
         self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
 
     def attach(self, reader: Reader, position: int | None = None) -> None:
-        """A master starts (perhaps again): its reader begins at the first unsettled entry.
+        """A master starts (perhaps again): its reader begins at the first unsettled entry, or a
+        little before it; see `origin`.
 
         What is in flight from an earlier start stays so, and settles when it is acknowledged.
 
         :param position: where to begin instead, earlier and held by a `Holder` until now.
         """
-        reader.position = self.settled if position is None else min(position, self.settled)
+        origin = self.origin
+        reader.position = origin if position is None else min(position, origin)
         reader.reached = max(reader.reached, reader.position)
         reader.joined = self.end
         self.hold(reader)
@@ -222,6 +271,11 @@ class Reader:
         return len(self._lane)
 
     @property
+    def hasMore(self) -> bool:
+        """Whether anything is there to be sent."""
+        return self.position < self._ledger.end or bool(self._lane)
+
+    @property
     def inFlight(self) -> bool:
         """Whether anything sent is unacknowledged."""
         return bool(self._flight)
@@ -252,10 +306,17 @@ class Reader:
         self._laneOctets += octets
         self._ledger.octets += octets
 
-    def take(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> Sequence[bytes]:
         """The next frames to send, at most `limit`, lane and ledger merged; they are in flight."""
         ledger = self._ledger
         lane = self._lane
+        if not lane and self.position >= ledger.thinned:
+            run = ledger.run(self.position, limit)
+            if run:
+                self.position += len(run)
+                self.sent += len(run)
+                self._flight.append((self.sent, self.position, True))
+            return run
         frames: list[bytes] = []
         while limit > 0:
             stop = lane[0][0] if lane else ledger.end

@@ -83,6 +83,7 @@ class Master:
         self._ledger = ledger
         self._progress = 0.0
         self._refusals = 0
+        self._isHeld = False
         self.heldBack = 0
 
     @property
@@ -93,7 +94,8 @@ class Master:
     @property
     def load(self) -> int:
         """Its requests that wait, and the relay's own answers to them that wait for it."""
-        self._refusals = min(self._refusals, self.reader.laneLength)
+        if self._refusals:
+            self._refusals = min(self._refusals, self.reader.laneLength)
         return len(self.queue) + self.inLine + self._refusals
 
     def refuse(self, answer: bytes) -> None:
@@ -103,7 +105,12 @@ class Master:
 
     def throttle(self) -> None:
         """Let its requests be acknowledged only while not too many of them wait."""
-        self.outlet.hold(self.load > QUEUE_MAX)
+        if not (self.queue or self.inLine or self._refusals or self._isHeld):
+            return
+        held = self.load > QUEUE_MAX
+        if held != self._isHeld:
+            self._isHeld = held
+            self.outlet.hold(held)
 
     def start(self, greeting: bytes, position: int | None, now: float) -> None:
         """Data transfer starts: first `greeting`, then all that is not settled, then what comes.
@@ -122,14 +129,19 @@ class Master:
 
     def pump(self, now: float) -> None:
         """Send what waits, as far as the window allows."""
+        reader = self.reader
+        if not self.started or not reader.hasMore:
+            return
         window = self.outlet.window
-        if window > 0 and self.started:
-            reader = self.reader
+        if window > 0:
             idle = not reader.inFlight
+            position = reader.position
             frames = reader.take(window)
             if frames:
                 if idle:
                     self._progress = now
+                if reader.position > position >= reader.joined:
+                    self._ledger.arrivals.sent(position, now)
                 self.outlet.send(frames)
 
     def acknowledged(self, count: int, now: float) -> None:
@@ -142,6 +154,7 @@ class Master:
         reader = self.reader
         return MasterSnapshot(
             peer=self.peer,
+            address=str(self.address),
             started=self.started,
             keeps=reader.keeps,
             sent=reader.sent,

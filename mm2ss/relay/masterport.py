@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -27,6 +28,9 @@ from mm2ss.relay.admission import Policy, Refuse, Replace, addressOf
 from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.master import Master, Note
 from mm2ss.relay.rights import rightsOf
+from mm2ss.relay.snapshot import LinksSnapshot, TrafficSnapshot
+from mm2ss.relay.trace import Leg, Trace
+from mm2ss.relay.traffic import MasterTraffic
 
 #: Frames without meaning that are noted per connection; the others are only counted.
 IGNORED_NOTES = 10
@@ -62,7 +66,9 @@ class MasterPort:
     :param note: the group's event log.
     :param alarm: wakes the exchange.
     :param addresses: where to listen.
-    :ivar refused: connections that were refused, by reason.
+    :param trace: told of each connection.
+    :ivar refused: connections that were refused, by the name of the `RefuseReason`.
+    :ivar closes: connections that ended, by the name of the `CloseCause`.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class MasterPort:
         note: Note,
         alarm: Alarm,
         addresses: list[str],
+        trace: Trace,
     ) -> None:
         self._config = config
         self._exchange = exchange
@@ -87,7 +94,10 @@ class MasterPort:
         self._ports: list[IListeningPort] = []
         self._sessions: dict[LinkProtocol, _Session] = {}
         self._leaving: set[LinkProtocol] = set()
+        self._trace = trace
         self.refused: dict[str, int] = {}
+        self.closes: Counter[str] = Counter()
+        self._traffic = MasterTraffic()
 
     # -- the port ---------------------------------------------------------------------------
 
@@ -110,6 +120,32 @@ class MasterPort:
         pending += [connection.whenLost() for connection in self._leaving]
         return gatherResults(pending, consumeErrors=True)
 
+    def disconnect(self, peer: str) -> int:
+        """Disconnect the masters at ``address:port`` or at an address; returns how many."""
+        chosen = [
+            connection
+            for connection, session in self._sessions.items()
+            if peer in (connection.peer, str(session.address))
+        ]
+        for connection in chosen:
+            connection.close(CloseCause.OPERATOR)
+        return len(chosen)
+
+    def links(self, rtu: TrafficSnapshot) -> LinksSnapshot:
+        """The connections of the group, with what went over those of the RTU."""
+        return LinksSnapshot(
+            listening=bool(self._ports),
+            connected=len(self._sessions),
+            rtu=rtu,
+            masters=self._traffic.snapshot(),
+            peers=self._traffic.peers(),
+        )
+
+    @property
+    def population(self) -> int:
+        """Masters that are connected, started or not."""
+        return len(self._sessions)
+
     # -- who may connect --------------------------------------------------------------------
 
     def admit(self, peer: IAddress | None) -> bool:
@@ -118,8 +154,9 @@ class MasterPort:
         connected = [(session.address, each) for each, session in self._sessions.items()]
         decision = self._policy.decide(address, self._group.rtuAddress, connected)
         if isinstance(decision, Refuse):
-            self.refused[decision.reason] = self.refused.get(decision.reason, 0) + 1
-            self._note(f"refused: {decision.reason}", addressText(peer), warn=True)
+            reason = decision.reason.name
+            self.refused[reason] = self.refused.get(reason, 0) + 1
+            self._note(f"refused: {decision} cause={reason}", addressText(peer), warn=True)
             return False
         if isinstance(decision, Replace):
             for connection in decision.old:
@@ -136,23 +173,34 @@ class MasterPort:
         """A master is connected."""
         address = addressOf(connection.transport.getPeer())  # type: ignore[union-attr]  # it is connected
         self._sessions[connection] = _Session(address)
+        self._traffic.began(address, connection)
+        self._trace.opened(Leg.MASTER, connection)
         self._note(f"connected, {self._population}", connection.peer)
         self._group.mastersChanged()
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """A master is gone."""
         session = self._sessions.pop(connection)
+        self._traffic.ended(session.address, connection)
         self._leaving.add(connection)
         connection.whenLost().addCallback(lambda _: self._leaving.discard(connection))
         if session.master is not None:
             self._exchange.masterGone(session.master, self._reactor.seconds())
-        self._note(f"disconnected: {closeText(cause, detail)}, {self._population}", connection.peer)
+        self.closes[cause.name] += 1
+        self._trace.closed(connection, cause, detail)
+        text = f"{closeText(cause, detail)}, {self._population}"
+        self._note(f"disconnected: {text} cause={cause.name}", connection.peer)
         self._group.mastersChanged()
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A master sent something."""
         session = self._sessions[connection]
         now = self._reactor.seconds()
+        first = events[0]
+        if len(events) == 1 and isinstance(first, Acknowledged) and session.master is not None:
+            # Most of what masters send; nothing becomes due earlier by it.
+            self._exchange.masterAcknowledged(session.master, first.count, now)
+            return
         changed = False
         for event in events:
             if connection not in self._sessions:
@@ -180,6 +228,7 @@ class MasterPort:
             text = "STARTDT: data transfer started, end of initialization sent"
             self._note(text, connection.peer)
             if session.master is None:
+                self._traffic.started(session.address)
                 rights = rightsOf(self._config, session.address)
                 session.master = self._exchange.masterStarted(
                     connection, session.address, rights, now

@@ -7,7 +7,7 @@ from math import inf
 
 from mm2ss.config.model import AckMode, GroupConfig
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.relay.ledger import Ledger
+from mm2ss.relay.ledger import FRAME_OVERHEAD, Ledger
 from mm2ss.relay.master import Master, Outlet
 from mm2ss.relay.places import Places
 
@@ -46,6 +46,8 @@ class Pressure:
         self._bufferSize = config.bufferSize
         self._ledgerMax = config.options.ledgerMax
         self._immediate = config.options.ackMode is AckMode.IMMEDIATE
+        # If less waits in all, nobody has half of `bufferSize` waiting, nor is the ledger full.
+        self._little = min(self._ledgerMax, FRAME_OVERHEAD * self._bufferSize // 2)
         self._ledger = ledger
         self._masters = masters
         self._places = places
@@ -84,7 +86,7 @@ class Pressure:
         if now >= self.lookAt:
             self.lookAt = inf
         rtu = self._rtu
-        if rtu is None:
+        if rtu is None or (self._ledger.octets < self._little and not self.held):
             return
         bound = self._bufferSize
         trouble = self.held or self._ledger.pressing >= self._ledgerMax

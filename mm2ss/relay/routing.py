@@ -7,9 +7,10 @@ answer is for the master that asked, which `requests` finds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
-from mm2ss.iec104.asdu import Cause, TypeId
+from mm2ss.iec104.asdu import HEADER_LENGTH, Cause, TypeId
 
 
 class Audience(Enum):
@@ -67,6 +68,17 @@ def classify(typeId: int, cause: int) -> Audience:
     if private:
         return Audience.ALL if cause == Cause.INITIALIZED else Audience.REQUESTER_OR_ALL
     return Audience.REQUESTER
+
+
+def areForAll(asdus: Iterable[bytes]) -> bool:
+    """Whether all of these go to all masters as they are (originator address 0)."""
+    every = Audience.ALL
+    for asdu in asdus:
+        if len(asdu) < HEADER_LENGTH or asdu[3]:
+            return False
+        if AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F] is not every:
+            return False
+    return True
 
 
 #: `classify` for every type and cause: look up ``AUDIENCES[typeId << 6 | cause]``.

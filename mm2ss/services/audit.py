@@ -46,6 +46,7 @@ class AuditService(Service):
     :param clock: where the tries and the forcing are scheduled; may be monotonic.
     :param wallClock: seconds since the epoch, for the lines' time.
     :param inThread: where the disk is waited for.
+    :ivar everLost: records that were lost, whether the file tells of them by now or not.
     """
 
     _log = Logger()
@@ -72,6 +73,7 @@ class AuditService(Service):
         self._wallClock = wallClock
         self._inThread = inThread
         self._lostSince = ""
+        self.everLost = 0
         self._retrying: IDelayedCall | None = None
         self._syncDue: IDelayedCall | None = None
         self._syncing = DeferredLock()
@@ -124,6 +126,7 @@ class AuditService(Service):
         """Write one record; what is wrong with the file or the disk never raises."""
         line = jsonLine({"time": self._now(), **_fields(entry)})
         if not self._backlog.add(line, self._backlog.octets + len(line) > MAX_WAITING):
+            self.everLost += 1
             if self._backlog.lost == 1:
                 self._lostSince = self._now()
                 self._log.critical(

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 
 from twisted.application.service import Service
@@ -88,6 +89,7 @@ class EventLogService(Service):
     :param clock: where the writing is scheduled; may be monotonic.
     :param wallClock: seconds since the epoch, for the lines' time.
     :param level: the least important events that are written.
+    :ivar everLost: lines that were lost, whether their files tell of them by now or not.
     """
 
     _log = Logger()
@@ -106,15 +108,7 @@ class EventLogService(Service):
     ) -> None:
         if not os.path.isabs(directory):
             raise ValueError(f"{directory!r} is not absolute: twistd changes its folder")
-        self._logs = {
-            group: Backlog(
-                RotatingFile(
-                    os.path.join(directory, fileName(group, name)), rotateAt, keep, opener
-                ),
-                self._gap,
-            )
-            for group, name in groups.items()
-        }
+        self._newFile = partial(RotatingFile, rotateAt=rotateAt, keep=keep, opener=opener)
         lowest = LogLevel.lookupByName(level.value)
         self._prefixes = {each: text for each, text in _PREFIXES.items() if each >= lowest}
         self._directory = directory
@@ -125,13 +119,40 @@ class EventLogService(Service):
         self._due: dict[Backlog, None] = {}
         self._troubled: dict[Backlog, None] = {}
         self._octets = 0
+        self.everLost = 0
         self._flushing: IDelayedCall | None = None
         self._retrying: IDelayedCall | None = None
+        self._logs: dict[int, Backlog] = {}
+        for group, name in groups.items():
+            self.open(group, name)
+
+    def open(self, group: int, name: str) -> None:
+        """Log a group from now on, if it is not logged yet."""
+        if group not in self._logs:
+            path = os.path.join(self._directory, fileName(group, name))
+            self._logs[group] = Backlog(self._newFile(path), self._gap)
+
+    def close(self, group: int) -> None:
+        """Log a group no longer; what waits is written now, if that can be."""
+        log = self._logs.pop(group, None)
+        if log is None:
+            return
+        if log in self._due or log in self._troubled:
+            self._write(log)
+        if log.troubled:
+            del self._troubled[log]
+            self._octets -= log.octets
+            self._sayUnwritten(log.forget())
 
     def pathOf(self, group: int) -> str | None:
         """The absolute path of a group's log file; None if the group has none."""
         log = self._logs.get(group)
         return log.file.path if log else None
+
+    @property
+    def troubled(self) -> int:
+        """Files that cannot be written now."""
+        return len(self._troubled)
 
     def startService(self) -> None:
         """Make the folder and begin to observe. A folder that cannot be made stops nothing."""
@@ -191,6 +212,7 @@ class EventLogService(Service):
             log.octets + len(line) > MAX_WAITING_GROUP or self._octets + len(line) > MAX_WAITING
         )
         if not log.add(line, isFull):
+            self.everLost += 1
             return
         self._octets += len(line)
         if log.troubled:
@@ -262,6 +284,9 @@ class EventLogService(Service):
         unwritten = sum(log.forget() for log in self._troubled)
         self._troubled.clear()
         self._octets = 0
+        self._sayUnwritten(unwritten)
+
+    def _sayUnwritten(self, unwritten: int) -> None:
         if unwritten:
             self._log.error(
                 "{count} lines of event logs in {folder} could not be written and are lost.",

@@ -126,7 +126,7 @@ def _endsInside(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
+            return file.read(1) != b"\n"
     except OSError:  # there is no file, or nothing in it
         return False
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mm2ss.iec104.asdu import Cause, TypeId, isSelect, typeName
 from mm2ss.iec104.elements import QCC, QOI, CP56Time2a, InformationObject, decode
+from mm2ss.iec104.words import pointWords
 
 #: Gives the name of a point, or of the point that a control moves; "" for none.
 Names = Callable[[int], str]
@@ -75,18 +76,7 @@ def objectWords(asdu: bytes, names: Names) -> str:
         return str(problem)
     if asdu[0] >= _FIRST_CONTROL:
         return _requestWords(asdu, objects[0], names)
-    return ", ".join(_pointWords(item, names) for item in objects)
-
-
-def _pointWords(item: InformationObject, names: Names) -> str:
-    """``feeder 1 current = 212 (10:45:08.117)``."""
-    name = names(item.address) or f"IOA {item.address}"
-    elements = [element for element in item.elements if not isinstance(element, CP56Time2a)]
-    words = [name, *(element.PREFIX + str(element) for element in elements)]
-    time = item.find(CP56Time2a)
-    if time is not None:
-        words.append(f"({str(time).split(' ')[1]})")
-    return " ".join(filter(None, words))
+    return ", ".join(pointWords(item, names(item.address)) for item in objects)
 
 
 def _requestWords(asdu: bytes, item: InformationObject, names: Names) -> str:

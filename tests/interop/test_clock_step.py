@@ -1,22 +1,30 @@
-"""The wall clock of the relay's process is stepped by an hour: no timer notices."""
+"""The wall clock of the relay's process is stepped by an hour, and by a day: no timer notices."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import struct
 import subprocess
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.interop.c104stations import TESTFR_ACT, Frame, Master104, Rtu104, Station
+from tests import ntpservers
+from tests.interop.c104stations import TESTFR_ACT, Frame, Master104, Rtu104
+from tests.interop.capabilities import SYS_TIME, without
 from tests.interop.harness import IMMEDIATE, Scene, row
 from tests.interop.rawstations import RawStation
-from tests.interop.waiting import RTU_IP
+from tests.interop.recorders import Master, Recorder, Rtu
+from tests.interop.waiting import MASTER_IP, PATIENCE, RTU_IP, waitFor
 
 SOURCE = Path(__file__).with_name("clockshim.c")
 T1, T2, T3, W = 4, 2, 3, 8
@@ -56,6 +64,12 @@ class Clock:
         else:
             self._file.write_bytes(octets)
 
+    def read(self) -> int:
+        """By how many hours the clock is wrong now, whoever set it."""
+        (nanoseconds,) = struct.unpack("=q", self._file.read_bytes())
+        self.hours = round(nanoseconds / 3600e9)
+        return self.hours
+
     def isTold(self, stamp: str) -> bool:
         """Whether a time that was logged just now is this clock's."""
         told = datetime.fromisoformat(stamp)
@@ -69,6 +83,15 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path)
 
 
+class Timed(Protocol):
+    """A station that recorded its frames."""
+
+    role: str
+
+    def frames(self, sent: bool) -> list[Frame]:
+        """Those that it sent, or that it received."""
+
+
 def exchange(rtu: Rtu104, masters: list[Master104], seconds: float) -> None:
     """Let the RTU send values one after the other."""
     deadline = time.monotonic() + seconds
@@ -76,7 +99,7 @@ def exchange(rtu: Rtu104, masters: list[Master104], seconds: float) -> None:
         rtu.mark(masters)
 
 
-def checkTests(station: Station) -> None:
+def checkTests(station: Timed) -> None:
     """A test frame comes when the relay has heard nothing for t3, not earlier and not later."""
     sent = [frame.time for frame in station.frames(sent=True)]
     for frame in station.frames(sent=False):
@@ -87,7 +110,7 @@ def checkTests(station: Station) -> None:
         assert after - before < T3 + LATE, f"{station.role}: no TESTFR for {after - before} s"
 
 
-def checkAcknowledgements(rtu: Station) -> None:
+def checkAcknowledgements(rtu: Timed) -> None:
     """The relay acknowledges when w frames wait, else after t2, or with a frame of its own."""
     waiting: list[Frame] = []
     for frame in sorted(rtu.frames(True) + rtu.frames(False), key=lambda frame: frame.time):
@@ -105,7 +128,7 @@ def checkAcknowledgements(rtu: Station) -> None:
         assert not waiting or frame.time - waiting[0].time < T2 + LATE, "no S"
 
 
-def checkLatency(rtu: Station, masters: list[Master104]) -> None:
+def checkLatency(rtu: Timed, masters: Sequence[Timed]) -> None:
     """No value took long from the RTU to a master, and all arrived."""
     sent = {frame.asdu: frame.time for frame in rtu.frames(True) if frame.asdu[:1] == MEASURAND}
     for master in masters:
@@ -156,3 +179,135 @@ def test_wallClockStepsDisturbNothing(scene: Scene, clock: Clock) -> None:
         checkTests(station)
     checkAcknowledgements(rtu)
     checkLatency(rtu, masters)
+
+
+#: Groups, of which the last two have an RTU that sends, and masters of each: 50 connections.
+GROUPS, BUSY, MASTERS = 5, 2, 9
+#: Where the time server is; the relay asks port 123 only.
+SERVER = ("127.0.0.9", 123)
+#: What the relay takes from its server, and that another program keeps the machine's clock.
+TIME = IMMEDIATE + "ntp: {max_offset: 90000, fight: true}\n"
+
+
+class TimeServer(asyncio.DatagramProtocol):
+    """An NTP server whose time is wrong by so many hours."""
+
+    hours = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        reply = ntpservers.answer(data, time.time() + self.hours * 3600)
+        self._transport.sendto(reply, addr)  # type: ignore[attr-defined]  # it is a datagram one
+
+
+@dataclass
+class Group:
+    """A group's stations."""
+
+    port: int
+    rtus: list[Rtu]
+    masters: list[Master]
+
+    async def join(self, mute: bool = False) -> Master:
+        """One more master that has started."""
+        _, master = await asyncio.get_running_loop().create_connection(
+            lambda: Master(mute), MASTER_IP, self.port
+        )
+        return master
+
+    def close(self) -> None:
+        """End all connections."""
+        for station in (*self.rtus, *self.masters):
+            if station.transport is not None:
+                station.transport.abort()
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait while the stations go on."""
+    await asyncio.to_thread(waitFor, condition, what)
+
+
+async def dayLater(
+    groups: list[Group], server: TimeServer, clock: Clock, hours: int, log: Callable[[], str]
+) -> None:
+    """The server's time changes; the relay's clock follows while a master is mute."""
+    begun = time.monotonic()
+    mute = await groups[-1].join(mute=True)
+    first = len(log().splitlines())
+    server.hours = hours
+    await until(lambda: clock.read() == hours, f"the relay's clock is set to {hours} h")
+    await asyncio.wait_for(mute.lost.wait(), PATIENCE)
+    assert T1 - EARLY < time.monotonic() - begun < T1 + LATE
+    ended = "disconnected: I frame not acknowledged within t1"
+    await until(lambda: ended in "\n".join(log().splitlines()[first:]), "the event log has its end")
+    assert clock.isTold(log().splitlines()[-1][:32])
+    await asyncio.sleep(T3 + 1)
+
+
+async def days(scene: Scene, clock: Clock, stack: contextlib.ExitStack) -> None:
+    """The test, its stations in one process.
+
+    :param stack: closes what was opened, while the loop still runs.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        transport, server = await loop.create_datagram_endpoint(TimeServer, SERVER)
+    except PermissionError:
+        pytest.skip("only root may be a time server on port 123")
+    stack.callback(transport.close)
+    groups, rows = [], []
+    for number in range(GROUPS):
+        group, rtuPort = Group(scene.port(), [], []), scene.port()
+
+        def accept(group: Group = group, isBusy: bool = number >= GROUPS - BUSY) -> Rtu:
+            group.rtus.append(Rtu(0.3 if isBusy else 0))
+            return group.rtus[-1]
+
+        stack.callback((await loop.create_server(accept, RTU_IP, rtuPort)).close)
+        stack.callback(group.close)
+        groups.append(group)
+        hosts = f"{RTU_IP}:{rtuPort}"
+        rows.append(row(number, group.port, hosts, t1=T1, t2=T2, t3=T3, w=W, max_conn=20))
+    rows += [f"ntp_server,{SERVER[0]}", "ntp_update_every_sec,1"]
+    relay = scene.relay(
+        *rows, service=TIME, environment=clock.environment, prepare=without(SYS_TIME)
+    )
+    for group in groups:
+        await asyncio.to_thread(relay.waitOpen, group.port)
+        group.masters += [await group.join() for _ in range(MASTERS)]
+
+    for hours in (24, 0, -24):
+        await dayLater(groups, server, clock, hours, lambda: relay.eventLog(GROUPS - 1))
+
+    for group in groups:
+        stations: list[Recorder] = [*group.rtus, *group.masters]
+        assert len(stations) == 1 + MASTERS
+        assert not any(station.lost.is_set() for station in stations)
+        for station in stations:
+            checkTests(station)
+    for group in groups[-BUSY:]:
+        checkAcknowledgements(group.rtus[0])
+        await until(lambda: len({m.received for m in group.masters}) == 1, "all have the same")  # noqa: B023  # at once
+    told = [line for line in relay.log.splitlines() if "The clock was " in line]
+    steps = [line.partition("The clock was ")[2].split() for line in told if "stepped" in line]
+    assert [round(float(words[0]) / 3600) for words in steps] == [24, -24, -24]
+    assert all(SERVER[0] + ":" in words for words in steps)
+    for number in range(GROUPS - 1):
+        assert "disconnected" not in relay.eventLog(number)
+    assert relay.eventLog(GROUPS - 1).count("disconnected") == 3
+
+
+def test_dayLaterAndEarlier(scene: Scene, clock: Clock) -> None:
+    """50 connections while the NTP service steps the clock by a day, forward and back: no link
+    drops, no timer is early or late, and both logs tell what happened."""
+
+    async def run() -> None:
+        try:
+            with contextlib.ExitStack() as stack:
+                await days(scene, clock, stack)
+        finally:
+            await asyncio.sleep(0.1)  # transports take a turn to close
+
+    asyncio.run(run())

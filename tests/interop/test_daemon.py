@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.harness import IMMEDIATE, TWISTD, Scene, row
 from tests.interop.rawstations import RawStation
-from tests.interop.waiting import END_TIME, PATIENCE, RTU_IP, listening, waitFor
+from tests.interop.waiting import END_TIME, PATIENCE, RTU_IP, end, listening, waitFor
 
 STARTDT_ACT, STARTDT_CON = "68 04 07 00 00 00", "68 04 0b 00 00 00"
 STOPDT_ACT, STOPDT_CON = "68 04 13 00 00 00", "68 04 23 00 00 00"
@@ -237,3 +237,92 @@ def test_help(option: str) -> None:
         assert option in text
     assert "'twistd -n mm2ss' MEANS FOREGROUND" in text
     assert "'twistd mm2ss -n' MEANS NO CONSOLE" in text
+
+
+def start(folder: Path, port: int, rtuPort: int) -> subprocess.CompletedProcess[str]:
+    """Start a relay in the background, in ``folder`` and with a pidfile there."""
+    (folder / "groups.csv").write_text(row(1, port, f"{RTU_IP}:{rtuPort}") + "\n")
+    files = ["--pidfile=relay.pid", "--logfile=relay.log"]
+    return run(folder, *files, "mm2ss", "-i", "groups.csv")
+
+
+def test_stalePidfile(scene: Scene) -> None:
+    """A pidfile that a killed relay left behind is replaced, and the next start serves."""
+    scene.folder.joinpath("relay.pid").write_text(str(deadProcess()))
+    port, rtuPort = scene.port(), scene.port()
+    listener = scene.rawRtu(rtuPort)
+    started = start(scene.folder, port, rtuPort)
+    assert started.returncode == 0, started.stderr
+    pid = int((scene.folder / "relay.pid").read_text())
+    scene.cleanUp(lambda: os.kill(pid, signal.SIGKILL) if alive(pid) else None)
+    scene.raw(listener.accept())
+    waitFor(lambda: listening(port), f"port {port} is open")
+    os.kill(pid, signal.SIGTERM)
+    waitFor(lambda: not alive(pid), "the relay ends")
+    assert not (scene.folder / "relay.pid").exists()
+
+
+def test_pidfileOfAnother(scene: Scene) -> None:
+    """A pidfile that names a process which runs, whatever it is, stops the start, and says so."""
+    pidfile = scene.folder / "relay.pid"
+    with subprocess.Popen(["sleep", "600"]) as other:
+        pidfile.write_text(str(other.pid))
+        refused = start(scene.folder, scene.port(), scene.port())
+        other.kill()
+    assert refused.returncode != 0
+    said = refused.stdout + refused.stderr
+    assert "Another twistd server is running" in said and str(other.pid) in said
+    assert "Traceback" not in said
+    assert pidfile.read_text() == str(other.pid)
+
+
+def deadProcess() -> int:
+    """The number of a process that there was."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_supervisorRestarts(scene: Scene) -> None:
+    """In the foreground under a supervisor that starts it again and again: each time it serves, a
+    killed one leaves nothing that is in the next one's way, and no pidfile."""
+    port, rtuPort = scene.port(), scene.port()
+    listener = scene.rawRtu(rtuPort)
+    (scene.folder / "groups.csv").write_text(row(1, port, f"{RTU_IP}:{rtuPort}") + "\n")
+    loop = "trap 'kill $pid; wait; exit 0' TERM; while :; do \"$@\" & pid=$!; wait $pid; done"
+    command = ["sh", "-c", loop, "supervisor", str(TWISTD), "-n", "--pidfile="]
+    with (scene.folder / "log.txt").open("wb") as log:
+        supervisor = subprocess.Popen(
+            [*command, "mm2ss", "-i", "groups.csv"],
+            cwd=scene.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    scene.cleanUp(lambda: end(supervisor))
+    scene.cleanUp(supervisor.terminate)
+    scene.reportOn("the supervisor", (scene.folder / "log.txt").read_text)
+    seen: list[int] = []
+    for _ in range(3):
+        scene.raw(listener.accept())
+        waitFor(lambda: listening(port), f"port {port} is open")
+        scene.raw(RawStation.started(port))
+        (pid,) = children(supervisor.pid)
+        assert pid not in seen
+        seen.append(pid)
+        os.kill(pid, signal.SIGKILL)
+    scene.raw(listener.accept())
+    (pid,) = children(supervisor.pid)
+    supervisor.terminate()
+    assert end(supervisor) == 0
+    assert not alive(pid)
+    assert not list(scene.folder.glob("*.pid"))
+    said = (scene.folder / "log.txt").read_text()
+    assert said.count("mm2ss 0") == 4 and said.count("Server Shut Down") == 1
+    assert "Traceback" not in said
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that run."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [child for child in map(int, text.split()) if alive(child)]

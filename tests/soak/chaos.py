@@ -188,8 +188,6 @@ class Chaos:
     def _kill(self, how: str) -> None:
         if self._relay.kill():
             self._trace.add(f"relay killed {how}")
-            for group in self._groups:
-                group.book.killed()
             self.figures["kills"] += 1
             self.figures[f"kill {how}"] += 1
 

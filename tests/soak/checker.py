@@ -5,18 +5,15 @@ The words of the verdict:
 * **lost**: an event that the RTU produced and that no master ever acknowledged, though at the end
   a good master has drained everything. *Unseen* are those of them that never even arrived.
 * **reordered**: the first appearance of a number on a master's connection that is lower than one
-  before it. *Behind* is the one exception: some master had acknowledged the number before this
-  connection started, but its acknowledgement never reached the RTU, which sends it again, behind
-  newer ones that the relay still holds.
+  before it.
 * **holes**: numbers that a connection skips in the middle of its stream, and that nobody had
   acknowledged before this connection started.
 * **repeated**: a number that appears again - on one connection, to the same master on a later
   connection, or on a connection that started after some master had acknowledged it. That is
   allowed *near* a change of connections only, where an acknowledgement may have been on its way:
-  the number was sent more than once by the RTU, or was among the last k numbers of a connection
-  when that one ended or the new one started. *Unmarked* are those that a master acknowledged
-  less than two seconds before the relay was killed: that they are settled is noted on disk
-  now and then, not at once. Any other one is *far*, and wrong.
+  the number was sent more than once by the RTU; or was among the last k numbers of a connection
+  when that one ended or the new one started; or among the last k that were acknowledged to the
+  RTU on a connection that ended. Any other one is *far*, and wrong.
 * **early**: acknowledged to the RTU when no master had acknowledged it: if it is not on the
   relay's disk by then, a crash of the relay loses it.
 
@@ -25,14 +22,9 @@ It is told what happens in the order in which it happens. It knows no sockets.
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
-#: Seconds within which the relay has noted on disk what is settled, with time to spare.
-MARK_TIME = 2.0
 #: Findings that are described; all are counted.
 _DESCRIBED = 20
 
@@ -48,12 +40,10 @@ class Verdict:
     resent: int = 0
     delivered: int = 0
     near: int = 0
-    unmarked: int = 0
     lost: list[int] = field(default_factory=list)
     unseen: int = 0
     far: int = 0
     reordered: int = 0
-    behind: int = 0
     holes: int = 0
     altered: int = 0
     findings: list[str] = field(default_factory=list)
@@ -75,13 +65,10 @@ class Book:
     """All events of one RTU.
 
     :param window: k, the most frames that may be unacknowledged on a connection.
-    :param clock: monotonic seconds.
     """
 
-    def __init__(self, window: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, window: int) -> None:
         self.window = window
-        self._clock = clock
-        self._kills: list[tuple[int, float]] = []
         self._tick = 0
         self._produced = 0
         self._freed = 0
@@ -89,11 +76,11 @@ class Book:
         # By number; 0 is no event.
         self._sent = [0]
         self._acknowledgedAt = [0]
-        self._acknowledgedTime = [0.0]
         self._seen = bytearray(1)
         self._doubtful = bytearray(1)
         self._received: dict[str, set[int]] = {}
         self._open: dict[Connection, None] = {}
+        self._freedLast: deque[int] = deque(maxlen=window)  # on the RTU's present connection
         self._verdict = Verdict()
 
     # -- the RTU ----------------------------------------------------------------------------
@@ -103,7 +90,6 @@ class Book:
         self._produced += 1
         self._sent.append(0)
         self._acknowledgedAt.append(0)
-        self._acknowledgedTime.append(0.0)
         self._seen.append(0)
         self._doubtful.append(0)
         return self._produced
@@ -117,9 +103,16 @@ class Book:
         """An event was acknowledged to the RTU, which has forgotten it now; whether no master
         had acknowledged it."""
         self._freed += 1
+        self._freedLast.append(number)
         early = not self._acknowledgedAt[number]
         self._verdict.early += early
         return early
+
+    def rtuEnded(self) -> None:
+        """The RTU's connection is gone: for all the relay knows, with its last acknowledgements."""
+        for number in self._freedLast:
+            self._doubtful[number] = 1
+        self._freedLast.clear()
 
     # -- the masters ------------------------------------------------------------------------
 
@@ -166,9 +159,6 @@ class Book:
 
     def jumpedBack(self, connection: Connection, number: int, highest: int) -> None:
         """A connection brought a number for the first time, and a higher one before."""
-        if self._sent[number] > 1 and self._wasAcknowledged(number, connection):
-            self._verdict.behind += 1
-            return
         self._verdict.reordered += 1
         self._finding(connection, number, f"came after {highest}")
 
@@ -181,7 +171,6 @@ class Book:
         """A master has acknowledged an event."""
         if not self._acknowledgedAt[number]:
             self._acknowledgedAt[number] = self.tick()
-            self._acknowledgedTime[number] = self._clock()
             self._taken += 1
 
     def ended(self, connection: Connection) -> None:
@@ -189,10 +178,6 @@ class Book:
         if connection in self._open:
             del self._open[connection]
             self._doubt(connection)
-
-    def killed(self) -> None:
-        """The relay was killed."""
-        self._kills.append((self.tick(), self._clock()))
 
     # -- the verdict ------------------------------------------------------------------------
 
@@ -239,24 +224,12 @@ class Book:
     def _repeat(self, connection: Connection, number: int, near: bool) -> None:
         if near:
             self._verdict.near += 1
-        elif self._mayBeUnmarked(number, connection):
-            self._verdict.unmarked += 1
         else:
             self._verdict.far += 1
             self._finding(connection, number, "again, and not near a change of connections")
 
-    def _mayBeUnmarked(self, number: int, connection: Connection) -> bool:
-        """Whether the relay was killed soon after a number was acknowledged, and then started
-        this connection."""
-        if not self._wasAcknowledged(number, connection):
-            return False
-        first = bisect_left(self._kills, (self._acknowledgedAt[number], 0.0))
-        if first == len(self._kills) or self._kills[first][0] > connection.since:
-            return False
-        return self._kills[first][1] - self._acknowledgedTime[number] <= MARK_TIME
-
     def _doubt(self, connection: Connection) -> None:
-        for number in connection.arrived[-self.window :]:
+        for number in [number for number in connection.arrived if number][-self.window :]:
             self._doubtful[number] = 1
 
     def _finding(self, connection: Connection, number: int, what: str) -> None:

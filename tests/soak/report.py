@@ -106,8 +106,6 @@ class Report:
                 ("acknowledged by a master", self.total("acknowledged")),
                 ("delivered to masters", self.total("delivered")),
                 ("repeated near a change", self.total("near")),
-                ("  of these, behind newer ones", self.total("behind")),
-                ("repeated, noted as settled too late", self.total("unmarked")),
             ),
             "",
             "must be 0:",

@@ -193,6 +193,7 @@ class RtuConnection(StationConnection):
             again = [number for number in self._flight if number]
             self._rtu.waiting.extendleft(reversed(again))
             self._flight.clear()
+            self._rtu.book.rtuEnded()
 
     def happened(self, events: list[LinkEvent]) -> None:
         if self._givenUp:

@@ -83,7 +83,6 @@ async def fillAndEmpty(campaign: Campaign, disk: SmallDisk) -> None:
     await stalls(group, 500)
     await asyncio.sleep(PARAMETERS.t1 / 2)
     assert relay.kill()
-    group.book.killed()
     assert held(group) == 0
     relay.start()
     await stalls(group, 100)
@@ -96,7 +95,6 @@ async def fillAndEmpty(campaign: Campaign, disk: SmallDisk) -> None:
     group.rtu.produce(10)
     await journalled(group, 600)
     assert relay.kill()
-    group.book.killed()
     relay.start()
     group.rtu.produce(100)
     await flows(group)
