@@ -325,3 +325,25 @@ def test_cyclicDataAloneIsNotWritten() -> None:
     assert custody.step(0.0) == 2
     world.work()
     assert world.north.figures.frames == 0
+
+
+def test_whatWasRefusedIsOfferedAgainWhole() -> None:
+    """What the disk did not take is offered again from where it left off, though some of it has
+    been settled meanwhile: the RTU may send that again, too."""
+    world = JournalWorld(keys=[NORTH])
+    ledger = Ledger(journalled=True, window=_WINDOW)
+    custody = Custody(_CONFIG, ledger, world.north, lambda: None)
+    ledger.extend([_asdu(number) for number in range(6)])
+    custody.rtuReceived(6, 0, (), 0.0)
+    custody.mastersListen(False)
+    world.disk.capacity = world.disk.used
+    custody.step(0.0)
+    ledger.settle(4)
+    world.work()
+    assert custody.failing
+    world.disk.capacity = None
+    world.work(60.0)
+    assert custody.step(60.0) == 4
+    world.work(1.0)
+    assert custody.step(60.0) == 6
+    assert [_number(asdu) for asdu in world.again([NORTH]).north.held] == [1, 2, 3, 4, 5]

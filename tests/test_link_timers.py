@@ -13,7 +13,16 @@ from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104 import apci, link
 from mm2ss.iec104.apci import CloseCause, encodeI
 from mm2ss.iec104.link import Role, RoundTrip
-from tests.stations import MOMENT, STOPDT_ACT, TESTFR_ACT, TESTFR_CON, Pair, Station, asdu
+from tests.stations import (
+    MOMENT,
+    STOPDT_ACT,
+    STOPDT_CON,
+    TESTFR_ACT,
+    TESTFR_CON,
+    Pair,
+    Station,
+    asdu,
+)
 
 BOTH_ROLES = pytest.mark.parametrize("role", Role)
 #: Longer than any other timer, so that t3 stays out of the way.
@@ -159,6 +168,23 @@ def test_T07_twoStationsTestEachOther() -> None:
     pair.start()
     pair.run(2 * 86400)
     assert all(station.closed is None for station in pair.stations)
+
+
+def test_anAnswerProvesTheAcknowledgementsBefore() -> None:
+    """TESTFR con shows that the peer has what was acknowledged before TESTFR act, and nothing that
+    was behind it; STOPDT con that it has everything."""
+    station = Station.started(Role.CONTROLLING)
+    station.feedI(8)
+    assert station.link.proven == 0
+    station.run(20)
+    station.feedI(8)
+    assert station.written() == ["S 8", "TESTFR act", "S 16"]
+    station.feed(TESTFR_CON)
+    assert station.link.proven == 8
+    station.link.stop(station.now)
+    station.feedI(3)
+    station.feed(STOPDT_CON)
+    assert station.link.proven == 19
 
 
 # -- t2 ----------------------------------------------------------------------------------------

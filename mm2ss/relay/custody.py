@@ -11,7 +11,6 @@ came behind it, and stays there as long: so events keep their order also when th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
@@ -68,12 +67,12 @@ class Custody:
         self._ack = AckPoint()
         self._roundTrips = RoundTrips()
         # When entries came, rounded down: (second, position of the first of them).
-        self._arrivals: deque[tuple[float, int]] = deque()
+        self._arrivals: list[tuple[float, int]] = []
         self._submitted = ledger.end
         # What is not before the floor is on disk up to here; and with what is on its way there.
         self._onDisk = self._journalled = 0
         self._floor = 0  # as the journal knows it
-        self._writes: deque[int] = deque()  # the end of what each write under way makes safe
+        self._writes: list[int] = []  # the end of what each write under way makes safe
         self._round = 0  # counts failures: what was written before one secures nothing
         self._retryAt = -inf
         self._now = -inf
@@ -202,7 +201,7 @@ class Custody:
     def _forgetArrivals(self) -> None:
         arrivals = self._arrivals
         while len(arrivals) > 1 and arrivals[1][1] <= self._submitted:
-            arrivals.popleft()
+            arrivals.pop(0)
         if arrivals and self._submitted >= self._ledger.end:
             arrivals.clear()
 
@@ -248,7 +247,7 @@ class Custody:
             return
         if safe:
             self.failing = False
-            self._onDisk = self._writes.popleft()
+            self._onDisk = self._writes.pop(0)
             self._secure(self._onDisk)
         else:
             self._round += 1

@@ -105,7 +105,7 @@ class GroupJournal:
         self._hub = hub
         # What is on disk and not settled: position, octets, wall time in ms.
         self._kept: deque[tuple[int, int, int]] = deque()
-        self._outstanding: deque[Write] = deque()
+        self._outstanding: list[Write] = []
         self._frames = self._octets = 0
         self._next = 0  # a write must not begin before this position
         self._owed = -1  # the last position that was refused
@@ -259,7 +259,7 @@ class GroupJournal:
     def deliver(self) -> None:
         """Tell the results that are known, in order."""
         while self._outstanding and self._outstanding[0].result is not None:
-            write = self._outstanding.popleft()
+            write = self._outstanding.pop(0)
             write.done(bool(write.result))
         if self._emptied is not None and not self._outstanding:
             emptied, self._emptied = self._emptied, nobody

@@ -8,7 +8,6 @@ ends there is a *break*, behind which some may stand for the second time.
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import pairwise
 
 
@@ -18,11 +17,13 @@ class Repeats:
     :param window: the RTU's k, or less, where no more can be kept.
     """
 
+    __slots__ = ("_breaks", "_count", "_known", "_window")
+
     def __init__(self, window: int) -> None:
         self._window = window
         # The breaks behind what is settled: from where on the RTU may have sent again behind it
         # what stands before it, and its own position.
-        self._breaks: deque[tuple[int, int]] = deque()
+        self._breaks: list[tuple[int, int]] = []
         self._count = 0  # of all breaks that there ever were
         self._known = 0  # what stands before, the RTU does not send again from now on
 
@@ -46,7 +47,7 @@ class Repeats:
         is behind that, at the first of what may stand behind the break, too."""
         breaks = self._breaks
         while breaks and breaks[0][1] <= settled:
-            breaks.popleft()
+            breaks.pop(0)
         return min(settled, breaks[0][0]) if breaks else settled
 
     def floor(self, settled: int, end: int) -> int:

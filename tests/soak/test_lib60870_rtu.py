@@ -46,7 +46,10 @@ class LibraryRtu:
             self._group.book.sent(number)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{numbers[0]} {numbers[-1]}\n".encode())
-        return int(await asyncio.wait_for(self._process.stdout.readline(), PATIENCE))
+        waiting = int(await asyncio.wait_for(self._process.stdout.readline(), PATIENCE))
+        for number in range(self._group.book.freedCount + 1, numbers[-1] - waiting + 1):
+            self._group.book.freed(number)
+        return waiting
 
     async def close(self) -> None:
         """End it."""
@@ -72,6 +75,7 @@ async def keepsEvents(campaign: Campaign) -> None:
             await until(partial(book.isBeyond, delivered), "more arrives")
             campaign.relay.kill()
             assert await rtu.produce(200) >= 200, "they wait at the RTU"
+            book.rtuEnded()
             assert book.outstanding == 240
             campaign.relay.start()
             await group.join("m2")
