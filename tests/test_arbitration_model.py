@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -30,10 +31,12 @@ from mm2ss.iec104.asdu import BROADCAST, Cause, isSelect, withOriginator
 from mm2ss.iec104.link import LinkEvent, Received
 from mm2ss.iec104.protocol import LinkProtocol
 from mm2ss.relay.audit import AuditEntry, Outcome
-from mm2ss.relay.lines import Turn
+from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.locks import COMMANDS
-from mm2ss.relay.master import Master
+from mm2ss.relay.master import Master, Outlet
+from mm2ss.relay.requests import Request
 from mm2ss.relay.rights import controls
+from tests.around import Around
 from tests.groups import PORT, RELAY, World, answer, data, interrogation, read, request
 from tests.peers import FakeMaster
 
@@ -355,22 +358,30 @@ class ArbitrationMachine(RuleBasedStateMachine):
         self.all: list[Job] = []
         self.plant = Plant(world, kind, self.jobs)
         self.serial = 0
-        register = self.commands._register
+        self.known: set[Request[Master]] = set()
+        exchange = world.group._exchange
 
-        def watch(turn: Turn[Master], now: float) -> bytes:
-            asdu = register(turn, now)
-            parties = [self.find(master, number) for master, number in turn.parties]
-            job = Job(asdu, turn.owner, parties)
+        def started(outlet: LinkProtocol, now: float) -> None:
+            exchange.rtuStarted(Around(outlet, send=partial(self.watch, outlet)), now)
+
+        world.group._exchange = cast(Exchange, Around(exchange, rtuStarted=started))
+        for master in self.masters:
+            self.join(master)
+
+    def watch(self, outlet: Outlet, asdus: Sequence[bytes]) -> None:
+        """Requests go to the RTU."""
+        opened = sorted(self.commands.requests._expiry, key=lambda entry: entry[1])
+        new = [entry[2] for entry in opened if entry[2] not in self.known]
+        self.known.update(new)
+        for asdu, opening in zip(asdus, dict.fromkeys(new), strict=True):
+            parties = [self.find(master, number) for master, number in opening.parties]
+            job = Job(asdu, opening.owner, parties)
             for party in parties:
                 assert party.job is None, "a request goes to the RTU once"
                 party.job = job
             self.jobs.append(job)
             self.all.append(job)
-            return asdu
-
-        self.commands._register = watch  # type: ignore[method-assign]  # a spy on what is sent
-        for master in self.masters:
-            self.join(master)
+        outlet.send(asdus)
 
     def find(self, master: Master, number: int) -> Asked:
         """The model's own record of a request."""

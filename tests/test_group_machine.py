@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mm2ss.iec104.link import LinkEvent, Received, Stopped
 from mm2ss.iec104.protocol import LinkProtocol
-from mm2ss.relay.master import QUEUE_MAX
+from mm2ss.relay.exchange import Exchange
+from mm2ss.relay.master import QUEUE_MAX, Outlet
+from tests.around import Around
 from tests.groups import GREETING, PORT, RELAY, World, event, isUp, request
 from tests.peers import FakeMaster
 
@@ -53,19 +55,24 @@ class GroupMachine(RuleBasedStateMachine):
         self.serial = 0
         self.masters = [Watcher(self.world, place) for place in range(MASTERS)]
         self.world.masters += self.masters
-        ledger = self.world.group._exchange._ledger
-        extend = ledger.extend
-
-        def keep(asdus: list[bytes]) -> None:
-            self.log.extend(asdus)
-            extend(asdus)
-
-        ledger.extend = keep  # type: ignore[method-assign]  # a spy on it
+        self.spyOnLedger()
         rtu = self.world.rtu
         rtu.onUp = self.spyOnRtu
         assert rtu.connection is not None
         self.spyOnRtu(rtu.connection)
         rtu.reply = self.reply
+
+    def spyOnLedger(self) -> None:
+        """Keep what enters the ledger, all of which comes from the RTU."""
+        exchange = self.world.group._exchange
+        ledger = exchange._ledger
+
+        def keep(outlet: Outlet, asdus: list[bytes], now: float) -> None:
+            end = ledger.end
+            exchange.rtuReceived(outlet, asdus, now)
+            self.log += ledger.slice(end, ledger.end - end)
+
+        self.world.group._exchange = cast(Exchange, Around(exchange, rtuReceived=keep))
 
     def spyOnRtu(self, connection: LinkProtocol) -> None:
         """Keep what the RTU sends on a new connection."""

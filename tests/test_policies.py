@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, cast
 
 import pytest
 
-from mm2ss.config.model import Address, ClockSync, CounterReset, GroupOptions, ResetProcess
+from mm2ss.config.model import ClockSync, CounterReset, GroupOptions, ResetProcess
 from mm2ss.iec104.asdu import Cause
 from mm2ss.relay.clocks import offsetOf
-from mm2ss.relay.master import Master
+from mm2ss.relay.ledger import Ledger
+from mm2ss.relay.master import Master, Outlet
 from mm2ss.relay.policies import Policies, refusalCause
 from mm2ss.relay.rights import Rights
 from tests.groups import interrogation, read, request
@@ -20,13 +20,13 @@ from tests.groups import interrogation, read, request
 NOW = 1795341600.0
 
 
-@dataclass
-class Asker:
-    """As much of a master as policies look at."""
-
-    address: Address = field(default_factory=lambda: ip_address("192.0.2.1"))
-    rights: Rights = field(default_factory=Rights)
-    started: bool = True
+def asker(
+    address: str | int = "192.0.2.1", rights: Rights | None = None, started: bool = True
+) -> Master:
+    """A master; policies do not look at its connection."""
+    master = Master(cast(Outlet, None), ip_address(address), rights or Rights(), Ledger())
+    master.started = started
+    return master
 
 
 def policies(**options: Any) -> Policies:
@@ -34,11 +34,10 @@ def policies(**options: Any) -> Policies:
     return Policies(GroupOptions(**options), lambda: NOW)
 
 
-def refused(rules: Policies, asdu: bytes, asker: Asker | None = None, *others: Asker) -> bool:
+def refused(rules: Policies, asdu: bytes, asking: Master | None = None, *others: Master) -> bool:
     """Whether a request is refused to a master, which started behind others."""
-    asker = asker or Asker()
-    masters = cast(list[Master], [*others, asker])
-    return bool(rules.refusal(masters[-1], masters, asdu))
+    asking = asking or asker()
+    return bool(rules.refusal(asking, [*others, asking], asdu))
 
 
 def clock(hour: int, second: float = 0.0, month: int = 11) -> bytes:
@@ -67,8 +66,8 @@ def test_resetProcess(policy: ResetProcess, qualifier: int, expected: bool) -> N
 @pytest.mark.parametrize("octet", [0x45, 0x85, 0xC5])
 def test_C08_counterReset(octet: int) -> None:
     """Freezing and resetting: everybody's, the first started master's, or nobody's."""
-    asdu, first, second = request(101, 0, bytes((octet,))), Asker(), Asker()
-    gone = Asker(started=False)
+    asdu, first, second = request(101, 0, bytes((octet,))), asker(), asker()
+    gone = asker(started=False)
     rules = policies()
     assert not refused(rules, asdu, second, first)
     rules = policies(counterReset=CounterReset.FIRST_MASTER)
@@ -81,7 +80,7 @@ def test_C08_counterReset(octet: int) -> None:
 
 def test_C10_clockSync() -> None:
     """The clock is everybody's, one master's, or nobody's; other requests are not touched."""
-    one, other = Asker(), Asker(ip_address("192.0.2.2"))
+    one, other = asker(), asker("192.0.2.2")
     only = policies(clockSync=ClockSync("only", one.address))
     assert not refused(only, clock(10), one) and refused(only, clock(10), other)
     assert refused(policies(clockSync=ClockSync("deny")), clock(10), one)
@@ -90,7 +89,7 @@ def test_C10_clockSync() -> None:
 
 def test_rightsComeFirst() -> None:
     """Who may not control is refused whatever the policy."""
-    watcher = Asker(rights=Rights(control=False, deniedTypes=frozenset((102,))))
+    watcher = asker(rights=Rights(control=False, deniedTypes=frozenset((102,))))
     rules = policies()
     for asdu in (request(), clock(10), read(1)):
         assert refused(rules, asdu, watcher)
@@ -100,9 +99,7 @@ def test_rightsComeFirst() -> None:
 def test_C10_theNoteOnAClock() -> None:
     """Offset and base are told; a disagreement of more than a second is a warning."""
     rules = policies()
-    one, other = (
-        cast(Master, Asker(ip_address(address))) for address in ("192.0.2.1", "192.0.2.2")
-    )
+    one, other = (asker(address) for address in ("192.0.2.1", "192.0.2.2"))
     text, warn = rules.clockNote(one, clock(10))
     assert "+0.000 s" in text and not warn
     text, warn = rules.clockNote(other, clock(10, 0.9))
@@ -119,8 +116,7 @@ def test_clocksAreBounded() -> None:
     """However many addresses set the clock, the last ones are remembered."""
     rules = policies()
     for number in range(1000):
-        asker = Asker(ip_address(0x0A000000 + number))
-        rules.clockNote(cast(Master, asker), clock(10))
+        rules.clockNote(asker(0x0A000000 + number), clock(10))
     assert len(rules._clocks) == 255
 
 

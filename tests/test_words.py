@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,9 +33,9 @@ def words(frame: bytes) -> str:
     return frameWords(apdu)
 
 
-def point(typeId: int, cause: int, address: int, *elements: Element, **others: int) -> bytes:
+def point(typeId: int, cause: int, address: int, *elements: Element, **others: Any) -> bytes:
     """An ASDU with one object."""
-    return encode(typeId, cause, 32, [InformationObject(address, elements)], **others)  # type: ignore[arg-type]  # flags
+    return encode(typeId, cause, 32, [InformationObject(address, elements)], **others)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,12 @@ def point(typeId: int, cause: int, address: int, *elements: Element, **others: i
         ),
         (
             point(
-                TypeId.C_SC_NA_1, Cause.ACTIVATION_CON, 7, SCO(scs=True), originator=3, negative=1
+                TypeId.C_SC_NA_1,
+                Cause.ACTIVATION_CON,
+                7,
+                SCO(scs=True),
+                originator=3,
+                negative=True,
             ),
             "C_SC_NA_1 activation con negative OA 3 CA 32 IOA 7 on",
         ),

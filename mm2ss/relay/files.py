@@ -16,8 +16,7 @@ _DEACTIVATE_FILE = 3
 _DELETE_FILE = 4
 _FILE_ACKNOWLEDGED = (1, 2)
 _NEGATIVE = 0x40
-#: Octets of the file's name (NOF) and the qualifier, behind header and object address.
-_NAME = slice(9, 11)
+#: Offset of the qualifier: behind header, object address, and name of the file and of the section.
 _QUALIFIER = 12
 
 
@@ -69,7 +68,7 @@ class FileSession(Generic[Owner]):
 
     def _isOf(self, asdu: bytes) -> bool:
         """Whether it is about the file that was asked for; name 0 stands for any."""
-        asked, told = self._request[_NAME], asdu[_NAME]
+        asked, told = _name(self._request), _name(asdu)
         other = any(asked) and any(told) and asked != told
         return asdu[4:9] == self._request[4:9] and not other
 
@@ -82,12 +81,17 @@ class FileSession(Generic[Owner]):
         if not busy:
             return None
         head = bytes((TypeId.F_SC_NA_1, 1, Cause.FILE_TRANSFER, 0)) + self._request[4:9]
-        return head + self._request[_NAME] + bytes((0, _DEACTIVATE_FILE))
+        return head + _name(self._request) + bytes((0, _DEACTIVATE_FILE))
 
     def clear(self) -> None:
         """Nothing is transferred any more."""
         self._owner = None
         self._deadline = 0.0
+
+
+def _name(asdu: bytes) -> bytes:
+    """The file's name (NOF)."""
+    return asdu[9:11]
 
 
 def _ends(asdu: bytes) -> bool:

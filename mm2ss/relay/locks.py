@@ -7,7 +7,6 @@ the RTU, until it is done; what others want of it meanwhile is refused, as by a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, TypeVar
 
@@ -20,7 +19,6 @@ COMMANDS = frozenset((*range(45, 52), *range(58, 65)))
 _TEST = 0x80
 
 
-@dataclass
 class _Lock(Generic[Owner]):
     """One point that is in use. What went to the RTU is known by its ASDU, the very object.
 
@@ -32,13 +30,16 @@ class _Lock(Generic[Owner]):
     :ivar ending: the deactivation that has gone to the RTU after everything else; or nothing.
     """
 
-    owner: Owner
-    selects: list[bytes] = field(default_factory=list)
-    armed: bytes = b""
-    used: bytes = b""
-    executing: int = 0
-    until: float = inf
-    ending: bytes = b""
+    __slots__ = ("armed", "ending", "executing", "owner", "selects", "until", "used")
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self.selects: list[bytes] = []
+        self.armed = b""
+        self.used = b""
+        self.executing = 0
+        self.until = inf
+        self.ending = b""
 
     @property
     def select(self) -> bytes:
