@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.iec104.link import Closed, Link, LinkEvent, Received, Role, State
+from mm2ss.iec104.link import Acknowledged, Closed, Link, LinkEvent, Received, Role, State
 from mm2ss.iec104.protocol import LinkProtocol
 from tests.fakes import FakePort, FakeReactor, FakeTransport
 from tests.stations import DEFAULTS, frames
@@ -51,6 +51,10 @@ class RecordingOwner:
         self.events += events
         if self.onEvents:
             self.onEvents(connection, events)
+
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """The same as an event."""
+        self.linkEvents(connection, [Acknowledged(count)])
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         assert connection in self.ups and connection not in self._gone, "down twice"

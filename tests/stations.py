@@ -11,6 +11,7 @@ from typing import Any
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import (
+    S_LENGTH,
     Apdu,
     CloseCause,
     FrameBuffer,
@@ -21,7 +22,7 @@ from mm2ss.iec104.apci import (
     isI,
     isS,
 )
-from mm2ss.iec104.link import Closed, Link, LinkEvent, Received, Role, State
+from mm2ss.iec104.link import Acknowledged, Closed, Link, LinkEvent, Received, Role, State
 
 DEFAULTS = LinkParameters()
 #: The shortest time in the tests; with it floats add up exactly.
@@ -118,7 +119,12 @@ class Station:
 
     def feed(self, *octets: bytes) -> list[LinkEvent]:
         """One chunk arrives; return what it led to."""
-        return self._keep(self.link.receive(b"".join(octets), self.now))
+        chunk = b"".join(octets)
+        count = self.link.receiveS(chunk, self.now) if len(chunk) == S_LENGTH else -1
+        events: list[LinkEvent] = [Acknowledged(count)] if count >= 0 else []
+        if not events:
+            events = self.link.receive(chunk, self.now)
+        return self._keep(events)
 
     def feedI(self, count: int, first: int | None = None, acknowledging: int = 0) -> None:
         """I frames arrive in one chunk, numbered on from what was received unless told."""

@@ -14,7 +14,6 @@ from mm2ss.iec104.apci import (
     ProtocolError,
     UFunction,
     decodeRun,
-    decodeS,
     encodeI,
     encodeRun,
     encodeS,
@@ -319,14 +318,3 @@ def test_aRunIsFound() -> None:
     octets = oneByOne(32763, 40000, asdus)
     assert decodeRun(octets + octets[:7], 32763 + 32768) == (40000 & 0x7FFF, asdus, len(octets))
     assert decodeRun(octets, 32762) is None
-
-
-@given(st.binary(max_size=8) | st.integers(0, 40000).map(encodeS))
-def test_anSFrameAlone(octets: bytes) -> None:
-    """Exactly one S frame and nothing else."""
-    number = decodeS(octets)
-    apdus = FrameBuffer().feed(octets)
-    if number is not None:
-        assert apdus == [(1, number << 1 | octets[4] & 1, b"")]
-    elif len(octets) == 6 and len(apdus) == 1 and apdus[0][0] == 1:
-        raise AssertionError("an S frame was not seen")

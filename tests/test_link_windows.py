@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause, encodeI, encodeS
-from mm2ss.iec104.link import Acknowledged, Received, Role
+from mm2ss.iec104.link import Acknowledged, Link, Received, Role
 from tests.stations import MOMENT, TESTFR_ACT, Pair, Station, asdu, asdus
 
 BOTH_ROLES = pytest.mark.parametrize("role", Role)
@@ -310,3 +314,40 @@ def test_automaticAgainAcknowledgesTheRest() -> None:
     station.feedI(1)
     station.run(10)
     assert station.written() == ["S 6"]
+
+
+# -- one S frame alone -------------------------------------------------------------------------
+
+
+@given(
+    st.integers(0, 14),
+    st.integers(0, 14),
+    st.one_of(
+        st.integers(-2, 20).map(lambda count: encodeS(max(count, 0))),
+        st.sampled_from([TESTFR_ACT, encodeI(0, 3, asdu(1))[:6], encodeS(5)[:5], b""]),
+        st.binary(min_size=6, max_size=6),
+    ),
+    st.booleans(),
+)
+def test_anSFrameAloneIsWhatItIsAmongOthers(
+    sent: int, confirmed: int, chunk: bytes, inside: bool
+) -> None:
+    """`receiveS` does what `receive` does, or leaves the chunk to it and changes nothing."""
+    stations = [Station.started(Role.CONTROLLED, LinkParameters(k=14)) for _ in range(2)]
+    for station in stations:
+        station.send(sent)
+        station.feedS(min(confirmed, sent))
+        if inside:
+            station.feed(encodeI(0, 0, asdu(1))[:4])
+        station.forget()
+        station.now += 1
+    one, other = (station.link for station in stations)
+    count = one.receiveS(chunk, 1.0)
+    events = [Acknowledged(count)] if count >= 0 else one.receive(chunk, 1.0)
+    assert events == other.receive(chunk, 1.0)
+    for seen in (
+        attrgetter("state", "window", "outstanding", "received", "deadline"),
+        Link.takeOutput,
+    ):
+        assert seen(one) == seen(other)
+    assert one.soonest == other.soonest

@@ -30,8 +30,10 @@ _CONTROL = Struct("<HH")
 _HEAD_LENGTH = 6
 #: Frames from which on it is quicker to look at all at once than at each.
 _LEAST_RUN = 3
-#: What an S frame begins with.
-_S_HEAD = bytes((START, MIN_LENGTH, 1, 0))
+#: The length of an S frame.
+S_LENGTH = 6
+#: What an S frame begins with; two octets with N(R) follow.
+S_HEAD = bytes((START, MIN_LENGTH, 1, 0))
 #: The two octets of N(S) for each number, twice over, so that a run of numbers is a slice.
 _LOW = bytes(range(0, 256, 2)) * 512
 _HIGH = b"".join(bytes((octet,)) * 128 for octet in range(256)) * 2
@@ -189,13 +191,6 @@ def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | No
         return None
     asdus = [run[at + _HEAD_LENGTH : at + step] for at in range(0, used, step)]
     return (data[4] | data[5] << 8) >> 1, asdus, used
-
-
-def decodeS(data: bytes) -> int | None:
-    """N(R) of what is one S frame (without reserved bits) and nothing else; otherwise None."""
-    if len(data) == _HEAD_LENGTH and data.startswith(_S_HEAD):
-        return (data[4] | data[5] << 8) >> 1
-    return None
 
 
 def encodeS(receiveNumber: int) -> bytes:

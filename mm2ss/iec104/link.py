@@ -16,7 +16,6 @@ travel (`apci.unwrap` brings them back).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -24,13 +23,13 @@ from math import inf
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import (
+    S_HEAD,
     Apdu,
     CloseCause,
     FrameBuffer,
     ProtocolError,
     UFunction,
     decodeRun,
-    decodeS,
     encodeRun,
     encodeS,
     encodeU,
@@ -174,7 +173,8 @@ class Link:
         # was sent (running count after it, time). At most k batches.
         self._sent = 0
         self._confirmed = 0
-        self._batches: deque[tuple[int, float]] = deque()
+        # (A list: an empty deque costs 760 octets, and most connections rest.)
+        self._batches: list[tuple[int, float]] = []
         # Receiving: V(R), how much of it may be acknowledged, and the last N(R) sent.
         self._received = 0
         self._released = 0
@@ -328,6 +328,20 @@ class Link:
             self.release(self._received, now)
         return events
 
+    def receiveS(self, data: bytes, now: float) -> int:
+        """Take a chunk that is one S frame in transfer and acknowledges something, which is most of
+        what masters send; return what `Acknowledged` says. Any other chunk: take nothing, return
+        -1, and have it go to `receive`.
+        """
+        if not data.startswith(S_HEAD) or self.state is not State.STARTED or self._buffer.rest:
+            return -1
+        count = unwrap(self._confirmed, (data[4] | data[5] << 8) >> 1)
+        if not self._confirmed < count <= self._sent:
+            return -1
+        self._lastArrival = now
+        self._confirmTo(count)
+        return count
+
     def wake(self, now: float) -> list[LinkEvent]:
         """See which timers have expired and act on them."""
         if self.state is State.CLOSED:
@@ -352,27 +366,22 @@ class Link:
         return []
 
     def _receiveUsual(self, data: bytes, now: float, events: list[LinkEvent]) -> bytes:
-        """Act on what a busy peer sends in transfer: one S frame, or I frames of one length.
+        """Act on what a busy RTU sends in transfer: I frames of one length.
 
         :returns: what is left for `_receiveAny`, which can do all this, too, but frame by frame.
         """
-        asdus: list[bytes] = []
-        used = len(data)
-        number = decodeS(data)
-        if number is None:
-            run = decodeRun(data, self._received)
-            if run is None:
-                return data
-            number, asdus, used = run
+        run = decodeRun(data, self._received)
+        if run is None:
+            return data
+        number, asdus, used = run
         count = unwrap(self._confirmed, number)
         if count > self._sent:
             return data
         self._lastArrival = now
         if count != self._confirmed:
             self._confirmTo(count)
-        if asdus:
-            self._received += len(asdus)
-            events.append(Received(asdus))
+        self._received += len(asdus)
+        events.append(Received(asdus))
         return data[used:]
 
     def _receiveAny(self, apdus: list[Apdu], now: float, events: list[LinkEvent]) -> None:
@@ -438,7 +447,7 @@ class Link:
         self._confirmed = count
         batches = self._batches
         while batches and batches[0][0] <= count:
-            batches.popleft()
+            batches.pop(0)
 
     def _receiveU(self, apdu: Apdu, now: float, events: list[LinkEvent]) -> None:
         """Act on a U frame."""

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from mm2ss.iec104.alarm import Alarm
-from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.apci import S_LENGTH, CloseCause
 from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent, State
 from mm2ss.iec104.tape import CHUNKS, Tape
 from mm2ss.iec104.wire import ITcpConnection, Wire
@@ -45,6 +45,12 @@ class LinkOwner(Interface):
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """Something happened on the connection; never called after `linkDown`."""
+
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """As `linkEvents` with `Acknowledged`, which happens too often to make an object of it.
+
+        :param now: monotonic seconds.
+        """
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """The connection is gone or being closed; called once, with the first cause."""
@@ -203,6 +209,13 @@ class LinkProtocol(Protocol):
         if len(tape) > CHUNKS:
             tape.fold()
         link = self.link
+        if size == S_LENGTH:
+            count = link.receiveS(data, now)
+            if count >= 0:
+                self._owner.linkAcknowledged(self, count, now)
+                if link.output or link.soonest < self._alarm.at:
+                    self._flush()
+                return
         events = link.receive(data, now)
         if self._congested or link.state is State.CLOSED:
             self._handle(events)
@@ -221,6 +234,8 @@ class LinkProtocol(Protocol):
         else:
             self._goDown(CloseCause.PEER_RESET, str(reason.value))
         self._lost = True
+        # Both refer to this connection. Without them no cycle is left for the garbage collector.
+        del self._wire, self._alarm
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)

@@ -189,6 +189,10 @@ class DemoMaster(Service):
         for asked in tuple(self._asked):
             asked.answer.errback(NotConnected(closeText(cause, detail)))
 
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """There may be room to send more."""
+        self._pump()
+
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The station sent something."""
         for event in events:

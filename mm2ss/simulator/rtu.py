@@ -160,6 +160,12 @@ class SimulatedRtu(Service):
             self.station.stopped()
             self.outbox.connectionLost()
 
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """A controlling station acknowledged: that much can be forgotten."""
+        if connection is self._active:
+            self.outbox.acknowledged(count)
+        self._pump()
+
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A controlling station sent something."""
         for event in events:
