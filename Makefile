@@ -30,13 +30,14 @@ export DEMO_SECONDS
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+COMPILED := $(VENV)-compiled
 PYTEST := $(PY) -m pytest
 # "loadgroup": the interop tests stay in one process, one after the other (tests/conftest.py).
 PARALLEL := -n $(JOBS) --dist loadgroup
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What can make environments: Debian's python3 alone cannot (no ensurepip), so each one is tried.
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python)
@@ -72,6 +73,26 @@ demo: $(READY) ## the relay, a built-in RTU and two masters on the screen (DEMO_
 .PHONY: test
 test: $(READY) ## unit tests and the short interop tests, with branch coverage (ARGS=... for pytest)
 	$(PYTEST) $(PARALLEL) -m "not bench and (not interop or smoke)" --cov $(ARGS)
+
+# What is tested is a wheel: it is built from the sdist, installed, and unpacked over the sdist's
+# tree, in which the tests then run. All of it stands in $(COMPILED).
+.PHONY: test-compiled
+test-compiled: $(READY) ## the same tests with the core compiled (docs/compiled.md); needs a C compiler
+	$(PY) -m venv $(COMPILED)
+	echo '*' > $(COMPILED)/.gitignore
+	$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	rm -rf $(COMPILED)/dist $(COMPILED)/tree
+	mkdir $(COMPILED)/tree
+	$(PY) -m build --no-isolation --sdist --outdir $(COMPILED)/dist . >$(COMPILED)/build.log
+	tar xf $(COMPILED)/dist/*.tar.gz --strip-components 1 -C $(COMPILED)/tree
+	cd $(COMPILED)/tree && MM2SS_COMPILE=1 ../bin/python -m pip wheel --quiet \
+	    --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir ../dist .
+	$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --force-reinstall $(COMPILED)/dist/*.whl
+	rm -rf $(COMPILED)/tree/build
+	$(COMPILED)/bin/python -m zipfile -e $(COMPILED)/dist/*.whl $(COMPILED)/tree
+	cd $(COMPILED)/tree && MM2SS_CORE=compiled ../bin/python -m pytest $(PARALLEL) \
+	    -m "not bench and (not interop or smoke)" $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy strict (for Windows: what is installed), import rules

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -27,17 +28,23 @@ from mm2ss.config.groups_csv import GroupsFile
 from mm2ss.config.load import Configuration, loadConfiguration
 from mm2ss.config.model import GroupConfig
 from mm2ss.config.problems import Problem, Severity
-from mm2ss.config.service_settings import NTP_INTERVAL, ServiceSettings, TraceSettings
+from mm2ss.config.service_settings import NTP_INTERVAL, TraceSettings
+from mm2ss.config.shard import parseShard
+from mm2ss.config.worst_case import shortage
+from mm2ss.iec104.core import CORE
 from mm2ss.relay.audit import Audit
-from mm2ss.relay.diskfiles import folderProblem
 from mm2ss.relay.fleet import Fleet
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journal import JournalError, JournalService
-from mm2ss.relay.safecopies import SafeCopies
+from mm2ss.relay.journalneighbours import Neighbours
+from mm2ss.relay.pacing import Pacer
+from mm2ss.relay.safecopies import SafeCopies, keyOf
 from mm2ss.relay.snapshot import Changes
 from mm2ss.relay.trace import Traces
-from mm2ss.services.audit import AuditService
+from mm2ss.services.audit import FILE_NAME, AuditService
+from mm2ss.services.descriptors import allowed, takeAll
 from mm2ss.services.eventlog import EventLogService
+from mm2ss.services.memory import MemoryService
 from mm2ss.services.metrics import MetricsService
 from mm2ss.services.ntp import NtpService
 from mm2ss.services.processmetrics import Sources
@@ -71,6 +78,14 @@ class Options(usage.Options):
             None,
             "Seconds between two NTP updates; goes before the file's.",
             int,
+        ),
+        (
+            "shard",
+            None,
+            None,
+            "I/N, as in 2/4: run the second part of the groups, of four. Each of the four processes"
+            " is started with the same files.",
+            parseShard,
         ),
     )
     optFlags = (
@@ -119,12 +134,14 @@ class Options(usage.Options):
             raise usage.UsageError(f"-t/--ntp_update_every_sec is {interval}, not 1 or more")
         if self["check"]:
             configuration = self.load()
-            print(report(configuration), end="")
+            print(report(configuration, allowed()), end="")
             raise SystemExit(exitStatus(configuration))
 
     def load(self) -> Configuration:
         """Read both files; what is wrong stands in the result."""
-        return loadConfiguration(self["ini"], self["config"], self._base, self._amend)
+        return loadConfiguration(
+            self["ini"], self["config"], self._base, self._amend, self["shard"]
+        )
 
     def _amend(self, groups: GroupsFile) -> GroupsFile:
         """The settings of the groups file, with what the command line adds or changes."""
@@ -178,20 +195,25 @@ def _relay(options: Options, reactor: Any) -> IService:
     settings, log = configuration.serviceFile.settings, configuration.serviceFile.log
     logs = str(log.directory), log.rotateSize, log.keep, reactor, time.time
     inThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    audit = AuditService(*logs, inThread)
+    trail = configuration.own(Path(FILE_NAME)).name
+    audit = AuditService(*logs, inThread, name=trail)
     eventLog = EventLogService({}, *logs, level=log.level)
-    folder = str(settings.journalDirectory)
-    copies = SafeCopies(partial(JournalService, folder, reactor, time.time))
+    neighbours = _neighbours(configuration)
+    folder = str(configuration.journalDirectory)
+    copies = SafeCopies(partial(JournalService, folder, reactor, time.time, neighbours=neighbours))
     traceFiles = _traceFiles(settings.trace, reactor)
     traces = Traces(reactor.seconds, time.time, traceFiles)
     maker = GroupMaker(reactor, audit, eventLog, copies, traces)
     fleet = Fleet(configuration.groups, maker.make, maker.release)
-    why = fleet.portProblem() or (folderProblem(folder) if copies.needed else "")
+    why = (neighbours.problem() if copies.needed else "") or fleet.portProblem()
     if why:
         raise SystemExit(f"mm2ss cannot run: {why}")
-    service = RelayService(fleet, configuration.problems)
+    scarce = shortage(configuration.groups, allowed())
+    service = RelayService(fleet, configuration.problems, scarce)
     service.addBeside(StopSignals(reactor))
-    apply = partial(_apply, fleet, copies)
+    memory = MemoryService(reactor)
+    service.addBeside(memory)
+    apply = partial(_apply, fleet, copies, memory)
     reload = ReloadService(configuration, options.load, apply, reactor, inThread)
     _addSupervisor(service, fleet, reload, reactor)
     for each in (reload, eventLog, audit, traceFiles, copies):
@@ -203,8 +225,15 @@ def _relay(options: Options, reactor: Any) -> IService:
         sources = Sources(time.time(), audit, eventLog, clock, copies.figures)
         service.addBeside(MetricsService(fleet, sources, settings.metrics, reactor))
     if settings.manhole.enabled:
-        service.addBeside(_manhole(settings, fleet, clock, copies, reactor))
+        service.addBeside(_manhole(configuration, fleet, clock, copies, reactor))
     return service
+
+
+def _neighbours(configuration: Configuration) -> Neighbours:
+    """The journals of the other processes, if the groups are shared out to several."""
+    keys = map(keyOf, configuration.others)
+    others = [key for key in keys if key is not None]
+    return Neighbours(str(configuration.journalDirectory), str(configuration.shard or ""), others)
 
 
 def _addSupervisor(
@@ -229,7 +258,7 @@ def _clockKeeper(configuration: Configuration, reactor: Any) -> NtpService | Non
 
 
 def _manhole(
-    settings: ServiceSettings,
+    configuration: Configuration,
     fleet: Fleet,
     clock: NtpService | None,
     copies: SafeCopies,
@@ -241,7 +270,8 @@ def _manhole(
 
     status = (lambda: clock.status) if clock is not None else None
     inspected = Inspected(fleet, reactor.seconds, status, copies.figures)
-    folder = str(settings.manholeDirectory)
+    settings = configuration.serviceFile.settings
+    folder = str(configuration.own(settings.manholeDirectory))
     return ManholeService(settings.manhole, folder, inspected, reactor)
 
 
@@ -252,13 +282,20 @@ def _traceFiles(settings: TraceSettings, reactor: Any) -> TraceFiles:
     return TraceFiles(folder, settings.keep, settings.enabled, time.time, inThread)
 
 
-def _apply(fleet: Fleet, copies: SafeCopies, wanted: Configuration) -> Deferred[Changes]:
+def _apply(
+    fleet: Fleet, copies: SafeCopies, memory: MemoryService, wanted: Configuration
+) -> Deferred[Changes]:
     """Make the groups those of a configuration."""
     try:
         copies.prepare(wanted.groups)
     except JournalError as error:
         raise CannotApply(str(error)) from error
-    return fleet.apply(wanted.groups)
+
+    def applied(changes: Changes) -> Changes:
+        memory.settleSoon()
+        return changes
+
+    return fleet.apply(wanted.groups).addCallback(applied)
 
 
 class GroupMaker:
@@ -280,6 +317,7 @@ class GroupMaker:
         self._eventLog = eventLog
         self._copies = copies
         self._traces = traces
+        self._pacer = Pacer(reactor)
 
     def make(self, config: GroupConfig) -> GroupService:
         """A group, which is not started."""
@@ -292,6 +330,7 @@ class GroupMaker:
             wallTime=time.time,
             journal=self._copies.open(config),
             trace=self._traces.of(config.id, config.name),
+            pacer=self._pacer,
         )
 
     def release(self, old: GroupConfig, new: GroupConfig | None) -> Deferred[None]:
@@ -306,13 +345,15 @@ class RelayService(MultiService):
 
     :param fleet: what is to run.
     :param problems: what was wrong in the files; said in the log at the start.
+    :param scarce: what the system does not allow that may be needed, likewise; empty = nothing.
     """
 
     _log = Logger()
 
-    def __init__(self, fleet: Fleet, problems: Sequence[Problem] = ()) -> None:
+    def __init__(self, fleet: Fleet, problems: Sequence[Problem] = (), scarce: str = "") -> None:
         MultiService.__init__(self)
         self._problems = problems
+        self._scarce = scarce
         self._beside = MultiService()
         self._beside.setServiceParent(self)
         self._fleet = fleet
@@ -325,10 +366,14 @@ class RelayService(MultiService):
     def startService(self) -> None:
         """Say what runs, then start it."""
         count = len(self._fleet.numbers)
-        self._log.info("mm2ss {version}: {count} groups", version=__version__, count=count)
+        text = "mm2ss {version}: {count} groups, {core} core"
+        self._log.info(text, version=__version__, count=count, core=CORE)
         for problem in self._problems:
             level = LogLevel.error if problem.severity is Severity.ERROR else LogLevel.warn
             self._log.emit(level, "{problem}", problem=problem)
+        takeAll()
+        if self._scarce:
+            self._log.warn("{scarce}", scarce=self._scarce)
         MultiService.startService(self)
 
     def stopService(self) -> Deferred[Any]:

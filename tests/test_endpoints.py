@@ -25,6 +25,7 @@ from mm2ss.relay.endpoints import (
     listenAddresses,
     portProblem,
 )
+from mm2ss.relay.pacing import Pacer
 from tests.fakes import FakeReactor
 from tests.groups import isUp
 from tests.peers import FakeRtu, RecordingOwner
@@ -47,7 +48,8 @@ class Dialling:
         self.endpoint = RotatingEndpoint(self.reactor, hosts, t0, self.failed)
         self.delay = RetryDelay(len(hosts), lambda: 0.5)
         factory = LinkFactory(self.makeLink, self.owner, self.reactor)
-        self.connector = Connector(self.endpoint, factory, self.delay, self.reactor)
+        pacer = Pacer(self.reactor)
+        self.connector = Connector(self.endpoint, factory, self.delay, self.reactor, pacer)
 
     def makeLink(self, now: float) -> Link:
         return Link(Role.CONTROLLING, DEFAULTS, now)

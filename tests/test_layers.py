@@ -47,7 +47,9 @@ PURE: dict[str, frozenset[str]] = {
             "group",
             "journal",
             "journalwriter",
+            "journalneighbours",
             "masterport",
+            "pacing",
             "safecopies",
         )
     ),

@@ -32,8 +32,11 @@ def exitStatus(configuration: Configuration) -> int:
     return int(hasErrors(configuration.problems) or not configuration.runnable)
 
 
-def report(configuration: Configuration) -> str:
-    """What the service would do with this configuration, for people; no network is touched."""
+def report(configuration: Configuration, allowed: int | None = None) -> str:
+    """What the service would do with this configuration, for people; no network is touched.
+
+    :param allowed: file descriptors that the process may have; None = as many as it wants.
+    """
     parts = (
         _files(configuration),
         _groups(configuration.groups),
@@ -43,7 +46,7 @@ def report(configuration: Configuration) -> str:
         _time(configuration),
         _listeners(configuration),
         _services(configuration),
-        worstCase(configuration.groups, configuration.serviceFile.settings.journalDirectory),
+        worstCase(configuration.groups, configuration.journalDirectory, allowed),
         _problems(configuration),
         [_result(configuration)],
     )
@@ -57,7 +60,10 @@ def _files(configuration: Configuration) -> Iterator[str]:
     yield f"Service file: {service.source or 'none; every option has its default'}"
     yield f"Event logs:   {service.log.directory}"
     if any(group.options.journalled for group in configuration.groups):
-        yield f"Journal:      {service.settings.journalDirectory}"
+        yield f"Journal:      {configuration.journalDirectory}"
+    if configuration.shard is not None:
+        others = counted(len(configuration.others), "group")
+        yield f"Shard:        {configuration.shard}; {others} of the file run in other processes"
 
 
 def _groups(groups: Sequence[GroupConfig]) -> list[str]:
@@ -220,7 +226,9 @@ def _time(configuration: Configuration) -> list[str]:
     if not file.ntpServers:
         return []
     enabled = configuration.serviceFile.settings.ntp.enabled
-    when = f"every {file.ntpInterval or NTP_INTERVAL} s" if enabled else "off in the service file"
+    shard = configuration.shard
+    off = "left to the first shard" if shard and shard.index > 1 else "off in the service file"
+    when = f"every {file.ntpInterval or NTP_INTERVAL} s" if enabled else off
     return [f"Time updates: {', '.join(file.ntpServers)}, {when}"]
 
 

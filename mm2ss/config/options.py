@@ -129,7 +129,7 @@ class _Merge:
             merged["w"] = min(merged["w"], merged["k"])
         wrong = False
         if merged["t2"] >= merged["t1"]:
-            reason = f"t2 ({merged['t2']}) is not shorter than t1 ({merged['t1']}); set both"
+            reason = f"t2 ({merged['t2']:g}) is not shorter than t1 ({merged['t1']:g}); set both"
             wrong = self._note(Severity.ERROR, (f"{leg}.t2", f"{leg}.t1"), reason)
         if merged["w"] > merged["k"]:
             reason = f"w ({merged['w']}) is larger than k ({merged['k']}); set both"

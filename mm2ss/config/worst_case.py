@@ -33,28 +33,61 @@ WASTE = 2
 SPARE = 32 * 1024 * 1024
 
 
-def worstCase(groups: Sequence[GroupConfig], journal: Path) -> Iterator[str]:
+def worstCase(
+    groups: Sequence[GroupConfig], journal: Path, allowed: int | None = None
+) -> Iterator[str]:
     """The lines of the report.
 
     :param journal: where the journal is.
+    :param allowed: file descriptors that the process may have; None = as many as it wants.
     """
     if not groups:
         return
     held = [group.options.holdMax for group in groups if group.options.journalled]
     yield "At worst the groups need:"
     yield _descriptors(groups, bool(held))
+    if scarce := shortage(groups, allowed):
+        yield f"    {scarce}"
     yield _memory(groups, held)
     if held:
         disk = SPARE + WASTE * sum(_octets(each, DISK_OVERHEAD) for each in held)
         yield f"  disk: {_size(disk)} for the journal in {journal} (hold_max of each group)"
 
 
-def _descriptors(groups: Sequence[GroupConfig], journal: bool) -> str:
-    ports = sum(len(group.options.listen) or EVERY_ADDRESS for group in groups)
-    masters = sum(group.maxMasters for group in groups)
-    files = AUDIT_FILES + EVENT_LOGS + (JOURNAL_FILES if journal else 0)
+def descriptors(groups: Sequence[GroupConfig]) -> int:
+    """File descriptors that the groups need at worst."""
+    journal = any(group.options.journalled for group in groups)
+    return _ports(groups) + len(groups) + _masters(groups) + _files(journal) + PROCESS
+
+
+def shortage(groups: Sequence[GroupConfig], allowed: int | None) -> str:
+    """What to do when the groups may need more file descriptors than the process may have; empty
+    when they do not."""
+    needed = descriptors(groups)
+    if allowed is None or needed <= allowed:
+        return ""
     return (
-        f"  file descriptors: {ports + len(groups) + masters + files + PROCESS} "
+        f"at worst {needed} file descriptors are needed, and the system allows {allowed}: raise the"
+        f" hard limit (systemd: LimitNOFILE={needed}; a shell: ulimit -Hn {needed})"
+    )
+
+
+def _ports(groups: Sequence[GroupConfig]) -> int:
+    return sum(len(group.options.listen) or EVERY_ADDRESS for group in groups)
+
+
+def _masters(groups: Sequence[GroupConfig]) -> int:
+    return sum(group.maxMasters for group in groups)
+
+
+def _files(journal: bool) -> int:
+    return AUDIT_FILES + EVENT_LOGS + (JOURNAL_FILES if journal else 0)
+
+
+def _descriptors(groups: Sequence[GroupConfig], journal: bool) -> str:
+    ports, masters, files = _ports(groups), _masters(groups), _files(journal)
+    return (
+        f"  file descriptors: {descriptors(groups)} "
         f"({counted(ports, 'port')}, {counted(len(groups), 'RTU')}, {counted(masters, 'master')}, "
         f"{files} for {'journal, ' if journal else ''}audit trail and event logs, "
         f"{PROCESS} for the process)"

@@ -181,7 +181,7 @@ class Commands:
         file = self._files.abandon(master, now)
         for asdu in (*endings, file) if file else endings:
             self._note(f"{describe(asdu)} sent to the RTU for a master that left", master.peer)
-            self._queue.cleared.appendleft(Turn(master, asdu, now, ours=True))
+            self._queue.cleared.insert(0, Turn(master, asdu, now, ours=True))
         self.pump(now)
         self._look(now)
 
@@ -195,7 +195,7 @@ class Commands:
         text, warn = self._policies.clockNote(master, turn.asdu)
         self._note(text, master.peer, warn=warn)
         if self._enter(turn, master):
-            self._queue.cleared.appendleft(turn)
+            self._queue.cleared.insert(0, turn)
 
     # -- to the RTU -------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Commands:
     def _next(self, now: float) -> Turn[Master] | None:
         """What is sent next: those whose wait is over, then one of each master in turn."""
         while self._queue.cleared:
-            turn = self._queue.cleared.popleft()
+            turn = self._queue.cleared.pop(0)
             if not turn.parties and not turn.ours:
                 self._leave(turn)
             elif self._patience.isOver(turn, now):

@@ -39,6 +39,7 @@ from zope.interface import implementer
 from mm2ss.config.model import Address, Host
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
+from mm2ss.relay.pacing import Pacer
 
 #: Seconds before the first new round of hosts, the longest, and by how much each is varied so
 #: that a thousand groups do not all try in the same moment.
@@ -173,6 +174,7 @@ class Connector:
     :param factory: makes the connection's protocol.
     :param delay: how long to wait between attempts.
     :param clock: timers.
+    :param pacer: says when an attempt that is due may begin.
     """
 
     def __init__(
@@ -181,11 +183,13 @@ class Connector:
         factory: LinkFactory,
         delay: RetryDelay,
         clock: IReactorTime,
+        pacer: Pacer,
     ) -> None:
         self._endpoint = endpoint
         self._factory = factory
         self._delay = delay
         self._clock = clock
+        self._pacer = pacer
         self._running = False
         self._attempt: Deferred[IProtocol] | None = None
         self._pause: IDelayedCall | None = None
@@ -198,6 +202,7 @@ class Connector:
     def stop(self) -> None:
         """Try no more; a connection that is there stays."""
         self._running = False
+        self._pacer.withdraw(self._dial)
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -206,6 +211,9 @@ class Connector:
 
     def _try(self) -> None:
         self._pause = None
+        self._pacer.ask(self._dial)
+
+    def _dial(self) -> None:
         self._attempt = self._endpoint.connect(self._factory)
         self._attempt.addCallbacks(self._connected, self._again)
 

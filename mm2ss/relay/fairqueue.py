@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 from mm2ss.relay.lines import Turn
@@ -17,8 +16,8 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self.cleared: deque[Turn[Master]] = deque()
-        self._masters: deque[Master] = deque()
+        self.cleared: list[Turn[Master]] = []
+        self._masters: list[Master] = []
 
     def __bool__(self) -> bool:
         return bool(self.cleared or self._masters)
@@ -33,8 +32,8 @@ class FairQueue:
         """The next request of a master; None when none waits."""
         if not self._masters:
             return None
-        master = self._masters.popleft()
-        asdu, since = master.queue.popleft()
+        master = self._masters.pop(0)
+        asdu, since = master.queue.pop(0)
         if master.queue:
             self._masters.append(master)
         return Turn(master, asdu, since)
@@ -60,7 +59,7 @@ class FairQueue:
         """Take what came before a moment, without the cleared."""
         for master in tuple(self._masters):
             while master.queue and master.queue[0][1] < than:
-                asdu, since = master.queue.popleft()
+                asdu, since = master.queue.pop(0)
                 yield Turn(master, asdu, since)
             if not master.queue:
                 self._masters.remove(master)

@@ -47,6 +47,7 @@ from mm2ss.relay.exchange import Exchange
 from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.lifecycle import lifeCycle
 from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
+from mm2ss.relay.pacing import Pacer
 from mm2ss.relay.snapshot import GroupSnapshot, Standing
 from mm2ss.relay.trace import Leg, Trace
 from mm2ss.relay.traffic import Traffic
@@ -71,6 +72,7 @@ class GroupService(MultiService):
     :param wallTime: gives seconds since 1970.
     :param journal: the safe copy of the group's events; its service must start before.
     :param trace: what its connections said last; by default one of its own.
+    :param pacer: says when the RTU may be called; by default at once.
     :param portProblem: tells why a port on some addresses cannot be used, or nothing.
     """
 
@@ -85,6 +87,7 @@ class GroupService(MultiService):
         wallTime: Callable[[], float] = lambda: 0.0,
         journal: SafeCopy | None = None,
         trace: Trace | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         MultiService.__init__(self)
         self.name = f"group {config.id}"
@@ -110,9 +113,9 @@ class GroupService(MultiService):
         self._life = lifeCycle(self)
         self._retry = RetryDelay(len(config.hosts))
         endpoint = RotatingEndpoint(reactor, config.hosts, config.rtu.t0, self._failed)
-        self._connector = Connector(
-            endpoint, LinkFactory(self._makeLink, self, reactor), self._retry, reactor
-        )
+        factory = LinkFactory(self._makeLink, self, reactor)
+        pacer = pacer or Pacer(reactor)
+        self._connector = Connector(endpoint, factory, self._retry, reactor, pacer)
         self._rtu: LinkProtocol | None = None
         self._traffic = Traffic()
         self._ignored = 0
@@ -251,6 +254,11 @@ class GroupService(MultiService):
         self.note(text, connection.peer, warn=not orderly)
         self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
+
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """The RTU acknowledged requests."""
+        self._exchange.rtuAcknowledged(now)
+        self._alarm.set(self._exchange.deadline)
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The RTU sent something."""

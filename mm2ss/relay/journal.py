@@ -8,7 +8,6 @@ is done on disk says docs/journal.md.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -24,11 +23,12 @@ from mm2ss.relay.journalapi import GroupKey, Hold, JournalError, JournalFigures
 from mm2ss.relay.journalaside import NOTHING, Aside, letGo, setAside
 from mm2ss.relay.journaldisk import Disk
 from mm2ss.relay.journalgroup import ENTRY_OVERHEAD, GroupJournal, Write
+from mm2ss.relay.journalneighbours import Neighbours
 from mm2ss.relay.journalrecords import tagOf
 from mm2ss.relay.journalrecovery import recover
 from mm2ss.relay.journalstate import Chain
 from mm2ss.relay.journalstore import RESERVE, SEGMENT_SIZE, Store
-from mm2ss.relay.journalwriter import Report, Tally, Writer
+from mm2ss.relay.journalwriter import Report, Tally, Writer, startThread
 
 __all__ = ["GroupJournal", "GroupKey", "Hold", "JournalError", "JournalFigures", "JournalService"]
 
@@ -37,17 +37,6 @@ __all__ = ["GroupJournal", "GroupKey", "Hold", "JournalError", "JournalFigures",
 HANDOVER_MAX = 32 * 1024 * 1024
 
 _DEFAULT_HOLD = Hold()
-
-
-def startThread(target: Callable[[], None]) -> Callable[[], None]:
-    """Run something in a thread.
-
-    :return: waits for its end.
-    """
-    # A daemon: when the process ends without stopService, it must not hang.
-    thread = threading.Thread(target=target, name="mm2ss journal", daemon=True)
-    thread.start()
-    return thread.join
 
 
 class JournalService(Service):
@@ -62,6 +51,7 @@ class JournalService(Service):
     :param disk: instead of the folder, which is then neither made nor locked.
     :param startThread: starts the writer; returns what waits for its end.
     :param now: monotonic seconds, for the writer.
+    :param neighbours: the journals of other processes, beside this one.
     :ivar expected: groups that will be opened while it runs: what the start finds of them is not
         set aside.
     """
@@ -91,6 +81,7 @@ class JournalService(Service):
         disk: Disk | None = None,
         startThread: Callable[[Callable[[], None]], Callable[[], None]] = startThread,
         now: Callable[[], float] = time.monotonic,
+        neighbours: Neighbours | None = None,
     ) -> None:
         if not os.path.isabs(directory):
             raise ValueError(f"{directory!r} is not absolute: twistd changes its folder")
@@ -102,6 +93,7 @@ class JournalService(Service):
         self._disk = disk
         self._startThread = startThread
         self._now = now
+        self._neighbours = neighbours
         self._tally = Tally()
         self.expected: Collection[GroupKey] = ()
         self._groups: dict[GroupKey, GroupJournal] = {}
@@ -146,7 +138,8 @@ class JournalService(Service):
             raise JournalError("A journal that has stopped cannot start again")
         if self._disk is None:
             makeFolder(self._directory)
-            self._lock = FolderLock(self._directory)
+            neighbours = self._neighbours
+            self._lock = neighbours.lock() if neighbours else FolderLock(self._directory)
             self._disk = RealDisk(self._directory)
         try:
             store = self._read(self._disk)
@@ -167,8 +160,14 @@ class JournalService(Service):
         """Read the folder, and give each group what is held for it."""
         found = recover(disk)
         store = Store(disk, found, *self._sizes)
+        own = (*self._groups, *self.expected)
+        known = set(map(tagOf, own))
+        if self._neighbours is not None and self._lock is not None:
+            findings = self._neighbours.share(self._lock, store, found, own)
+            self._tell(Aside(findings, [], 0))
+            known.update(self._neighbours.tags)
         chains = {key: store.chain(key) for key in self._groups}
-        aside = setAside(disk, found, set(map(tagOf, (*chains, *self.expected))))
+        aside = setAside(disk, found, known)
         self._tell(aside)
         for chain in found.chains.values():
             store.drop(chain, len(chain.entries) if chain in aside.chains else 0)

@@ -55,7 +55,7 @@ def setAside(disk: Disk, found: Recovered, known: Collection[bytes]) -> Aside:
         findings.append(_keepDamage(disk, damage))
         number += not damage.cut or damage.records > 0
     strangers = [chain for chain in found.chains.values() if chain.tag not in known]
-    events = _setEventsAside(disk, strangers)
+    events = setEventsAside(disk, strangers)
     return Aside([*findings, *events.findings], events.chains, number + events.number)
 
 
@@ -65,12 +65,13 @@ def letGo(store: Store, disk: Disk, chain: Chain, keep: bool) -> Aside:
     store.drop(chain, 0)
     if keep:
         return NOTHING
-    aside = _setEventsAside(disk, [chain])
+    aside = setEventsAside(disk, [chain])
     store.drop(chain, aside.number)
     return aside
 
 
-def _setEventsAside(disk: Disk, strangers: Iterable[Chain]) -> Aside:
+def setEventsAside(disk: Disk, strangers: Iterable[Chain]) -> Aside:
+    """Copy the events of groups that there are not; what cannot be copied stays."""
     findings, chains = [], []
     number = 0
     for chain in strangers:
@@ -135,7 +136,7 @@ def _save(disk: Disk, name: str, data: bytes) -> str:
     for number in count():
         candidate = f"{name}.{number}" if number else name
         if candidate not in taken:
-            _write(disk, candidate, data)
+            writeNew(disk, candidate, data)
         elif disk.read(candidate) == data:
             disk.sync(candidate)
         else:
@@ -145,7 +146,7 @@ def _save(disk: Disk, name: str, data: bytes) -> str:
     raise AssertionError("count() never ends")
 
 
-def _write(disk: Disk, name: str, data: bytes) -> None:
+def writeNew(disk: Disk, name: str, data: bytes) -> None:
     """Put data into a new file and sync; what cannot be finished does not stay."""
     file = disk.create(name)
     try:

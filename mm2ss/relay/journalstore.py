@@ -7,7 +7,7 @@ returns. The order of operations is the whole point; docs/journal.md gives the r
 * After any failed operation on a segment nothing more is written to it. What was synced before
   counts; the next segment says up to where.
 * A new segment begins with what makes older ones expendable: entries that may stand in the
-  system's cache only, the lengths of the older segments, all marks - in this order.
+  system's cache only, all marks, the lengths of the older segments - in this order.
 * A segment is deleted when nothing in it is needed and a newer one is synced; that it is gone is
   believed when the folder is synced.
 """
@@ -212,10 +212,10 @@ class Store:
         parts = [encoder.head()]
         # First what the lengths behind it make void.
         parts += self._records(uncertain)
-        parts += [encoder.closed(number, synced) for number, synced in older]
         parts += [
             encoder.mark(chain.tag, chain.mark) for chain in self._chains.values() if chain.mark
         ]
+        parts += [encoder.closed(number, synced) for number, synced in older]
         try:
             self._write(segment, parts)
         except OSError:

@@ -20,6 +20,17 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 30.0
 
 
+def startThread(target: Callable[[], None]) -> Callable[[], None]:
+    """Run something in a thread.
+
+    :return: waits for its end.
+    """
+    # A daemon: when the process ends without stopService, it must not hang.
+    thread = threading.Thread(target=target, name="mm2ss journal", daemon=True)
+    thread.start()
+    return thread.join
+
+
 class Report(NamedTuple):
     """What the writer tells the reactor's thread.
 

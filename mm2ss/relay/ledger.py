@@ -11,7 +11,6 @@ and *settled* is one number that only grows.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
@@ -257,11 +256,11 @@ class Reader:
         self.reached = 0
         self.keeps = keeps
         self._ledger = ledger
-        self._lane: deque[tuple[int, bytes]] = deque()
+        self._lane: list[tuple[int, bytes]] = []
         self._laneOctets = 0
         # What was sent and is not acknowledged, as runs: frames sent up to and with the run, the
         # ledger position after it, and whether its frames are ledger entries. At most k runs.
-        self._flight: deque[tuple[int, int, bool]] = deque()
+        self._flight: list[tuple[int, int, bool]] = []
         self.sent = 0
         self.delivered = 0
 
@@ -344,7 +343,7 @@ class Reader:
             self.position += 1
 
     def _popLane(self) -> bytes:
-        asdu = self._lane.popleft()[1]
+        asdu = self._lane.pop(0)[1]
         octets = len(asdu) + FRAME_OVERHEAD
         self._laneOctets -= octets
         self._ledger.octets -= octets
@@ -356,7 +355,7 @@ class Reader:
         flight = self._flight
         reached = self.reached
         while flight and flight[0][0] <= count:
-            reached = max(reached, flight.popleft()[1])
+            reached = max(reached, flight.pop(0)[1])
         if flight and flight[0][2]:
             after, position, _ = flight[0]
             # Part of a run; before its first frame this is no more than was reached already.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -77,7 +76,7 @@ class Master:
         self.rights = rights
         self.started = False
         self.slot: int | None = None
-        self.queue: deque[tuple[bytes, float]] = deque()
+        self.queue: list[tuple[bytes, float]] = []
         self.inLine = 0
         self.reader = Reader(ledger, keeps)
         self._ledger = ledger

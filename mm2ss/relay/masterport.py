@@ -19,6 +19,7 @@ from mm2ss.iec104.link import (
     LinkEvent,
     Received,
     Role,
+    RoundTrip,
     Started,
     Stopped,
     StopRequested,
@@ -192,15 +193,16 @@ class MasterPort:
         self._note(f"disconnected: {text} cause={cause.name}", connection.peer)
         self._group.mastersChanged()
 
+    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
+        """A master acknowledged; nothing becomes due earlier by it."""
+        master = self._sessions[connection].master
+        if master is not None:
+            self._exchange.masterAcknowledged(master, count, now)
+
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A master sent something."""
         session = self._sessions[connection]
         now = self._reactor.seconds()
-        first = events[0]
-        if len(events) == 1 and isinstance(first, Acknowledged) and session.master is not None:
-            # Most of what masters send; nothing becomes due earlier by it.
-            self._exchange.masterAcknowledged(session.master, first.count, now)
-            return
         changed = False
         for event in events:
             if connection not in self._sessions:
@@ -213,7 +215,7 @@ class MasterPort:
                     master.pump(now)
             elif isinstance(event, Received) and master is not None:
                 self._exchange.masterReceived(master, event.asdus, now)
-            else:
+            elif not isinstance(event, RoundTrip):  # that is all that comes from an idle one
                 changed = True
                 self._turn(connection, session, event, now)
         if changed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.core import CORE
 from mm2ss.iec104.tape import Recording
 from mm2ss.relay.journalapi import LATENCY_CLASSES, GroupFigures, JournalFigures
 
@@ -167,6 +168,7 @@ class GroupSnapshot:
     :ivar rtuCloses: connections to the RTU that ended, by the name of the cause (`T1_I_FRAME`).
     :ivar masterCloses: the same of masters.
     :ivar rtuFailures: attempts that did not reach the RTU, by the name of the cause (`REFUSED`).
+    :ivar core: whether the relaying runs as ``python`` or ``compiled``.
     """
 
     id: int
@@ -196,6 +198,7 @@ class GroupSnapshot:
     rtuCloses: dict[str, int] = field(default_factory=dict)
     masterCloses: dict[str, int] = field(default_factory=dict)
     rtuFailures: dict[str, int] = field(default_factory=dict)
+    core: str = CORE
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ that ended; it outlives the group's restarts.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -106,7 +105,7 @@ class Trace:
         self._wallTime = wallTime
         self._files = files
         self._open: dict[Tapped, Leg] = {}
-        self._ended = {leg: deque[Recording](maxlen=ENDED) for leg in Leg}
+        self._ended: dict[Leg, list[Recording]] = {leg: [] for leg in Leg}
         self._followers: list[Follower] = []
         self._told: dict[tuple[Leg, CloseCause], float] = {}
         self._second = -inf
@@ -126,7 +125,9 @@ class Trace:
         """A connection has ended, or is about to."""
         leg = self._open.pop(connection)
         record = _recording(leg, connection, cause, detail)
-        self._ended[leg].append(record)
+        ended = self._ended[leg]
+        ended.append(record)
+        del ended[:-ENDED]
         if self._followers:
             self._unlisten(connection)
             text = closeText(cause, detail)

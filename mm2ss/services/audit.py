@@ -46,6 +46,7 @@ class AuditService(Service):
     :param clock: where the tries and the forcing are scheduled; may be monotonic.
     :param wallClock: seconds since the epoch, for the lines' time.
     :param inThread: where the disk is waited for.
+    :param name: of the file.
     :ivar everLost: records that were lost, whether the file tells of them by now or not.
     """
 
@@ -60,12 +61,13 @@ class AuditService(Service):
         wallClock: Callable[[], float],
         inThread: InThread,
         opener: Opener = openForAppending,
+        name: str = FILE_NAME,
     ) -> None:
         if not os.path.isabs(directory):
             raise ValueError(f"{directory!r} is not absolute: twistd changes its folder")
         if keep < 1:
             raise ValueError(f"{keep} files are kept: at each rotation all records would be lost")
-        path = os.path.join(directory, FILE_NAME)
+        path = os.path.join(directory, name)
         self._file = RotatingFile(path, rotateAt, keep, opener, tellsDrops=True)
         self._backlog = Backlog(self._file, self._gap)
         self._directory = directory

@@ -15,6 +15,7 @@ from typing import Any
 
 import twisted
 from mm2ss import __version__
+from mm2ss.iec104.core import CORE
 from mm2ss.services.groupviews import Fleet, Group, Groups, Tracing, named
 from mm2ss.services.interpreter import Leave
 from mm2ss.services.tables import Facts, Said
@@ -90,7 +91,7 @@ class Desk:
         return Facts(
             {
                 "version": f"mm2ss {__version__}, Python {sys.version.split()[0]},"
-                f" Twisted {twisted.__version__}",
+                f" Twisted {twisted.__version__}, {CORE} core",
                 "process": os.getpid(),
                 "uptime": duration(inspected.seconds() - self._started),
                 "groups": f"{len(snapshots)}, RTU connected: {len(snapshots) - len(down)}",

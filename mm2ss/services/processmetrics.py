@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 import twisted
 from mm2ss import __version__
+from mm2ss.iec104.core import CORE
 from mm2ss.relay.snapshot import LATENCY_CLASSES, HistogramSnapshot, JournalFigures
 from mm2ss.services.audit import AuditService
 from mm2ss.services.eventlog import EventLogService
@@ -78,6 +79,7 @@ class ServiceCollector(Collector):
         versions = {
             "version": __version__,
             "python": platform.python_version(),
+            "core": CORE,
             "twisted": twisted.__version__,
         }
         yield InfoMetricFamily("mm2ss_build", "What runs.", value=versions)

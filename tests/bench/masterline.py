@@ -92,6 +92,7 @@ class Line:
         assert self.socket is not None
         self._masters.loop.drop(self.socket.fileno())
         self.socket.close()
+        self.since = 0.0  # nothing is to be acknowledged any more
         self._masters.lost(self)
 
     def ready(self, _mask: int) -> None:
