@@ -292,7 +292,8 @@ def _apply(
         raise CannotApply(str(error)) from error
 
     def applied(changes: Changes) -> Changes:
-        memory.settleSoon()
+        if changes.changed or changes.added or changes.removed:
+            memory.settleSoon()
         return changes
 
     return fleet.apply(wanted.groups).addCallback(applied)

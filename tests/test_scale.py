@@ -114,6 +114,7 @@ def test_whatWentSinceIsNotKept(memory: tuple[MemoryService, VirtualClock]) -> N
     clock.run(0)
     gone = ref(ring)
     del ring
+    gc.collect()
     assert gone() is not None
     service.settleSoon()
     service.settleSoon()

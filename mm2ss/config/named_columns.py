@@ -52,6 +52,10 @@ def parseControl(text: str) -> tuple[tuple[Network, ...] | None, tuple[tuple[str
     return ((), ()) if text.strip().lower() == NOBODY else parseFilter(text)
 
 
+#: One for all: an empty set takes 216 octets, and most groups have one.
+_NO_TYPES: frozenset[int] = frozenset()
+
+
 def parseTypes(text: str) -> tuple[frozenset[int], tuple[tuple[str, str], ...]]:
     """The type ids of a ``;``-separated list, and its wrong entries with their reasons."""
     types: set[int] = set()
@@ -63,7 +67,7 @@ def parseTypes(text: str) -> tuple[frozenset[int], tuple[tuple[str, str], ...]]:
             wrong.append((entry, f"{error}; the numbers of types are needed here, such as 105"))
     if text.strip() and not types and not wrong:
         wrong.append((text.strip(), "holds no type id; only an empty cell denies nothing"))
-    return frozenset(types), tuple(wrong)
+    return frozenset(types) if types else _NO_TYPES, tuple(wrong)
 
 
 class NamedColumns:

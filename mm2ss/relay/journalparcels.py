@@ -117,7 +117,7 @@ def takeIn(parcel: Parcel, store: Store, folder: Disk) -> Finding:
     chain = store.chain(parcel.key)
     there = _alreadyThere(chain, parcel)
     last = chain.entries[-1].wall if len(chain.entries) > there else 0
-    entries = [*_entries(parcel, len(chain.entries) - there)]
+    entries = [*_entries(parcel, len(chain.entries) - there, chain.session + 1)]
     # Also when all are there: they may stand in the system's cache only.
     _twice(store, [(chain, entry) for entry in entries[there:]])
     folder.remove(parcel.name)
@@ -139,9 +139,8 @@ def _alreadyThere(chain: Chain, parcel: Parcel) -> int:
     return 0
 
 
-def _entries(parcel: Parcel, position: int) -> Iterator[Entry]:
+def _entries(parcel: Parcel, position: int, session: int) -> Iterator[Entry]:
     """New entries; where a number was left out, another connection of the RTU begins."""
-    session = 0
     before = parcel.entries[0][0] - 1
     for seq, wall, asdu in parcel.entries:
         session += seq != before + 1

@@ -70,7 +70,9 @@ class Store:
 
     def _newestRecovered(self) -> Segment | None:
         readable = [segment for segment in self._segments if segment.readable]
-        return readable[-1] if readable else None
+        # One that was written to again has its beginning: all marks, and all lengths. No older one
+        # will do: what was copied forward may stand in the newest one only, and not on disk yet.
+        return readable[-1] if readable and readable[-1].synced else None
 
     # -- what stands where ------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class MasterPort:
         self._factory = _MasterFactory(self)
         self._ports: list[IListeningPort] = []
         self._sessions: dict[LinkProtocol, _Session] = {}
-        self._leaving: set[LinkProtocol] = set()
+        self._leaving: list[LinkProtocol] = []
         self._trace = trace
         self.refused: dict[str, int] = {}
         self.closes: Counter[str] = Counter()
@@ -183,8 +183,8 @@ class MasterPort:
         """A master is gone."""
         session = self._sessions.pop(connection)
         self._traffic.ended(session.address, connection)
-        self._leaving.add(connection)
-        connection.whenLost().addCallback(lambda _: self._leaving.discard(connection))
+        self._leaving.append(connection)
+        connection.whenLost().addCallback(lambda _: self._leaving.remove(connection))
         if session.master is not None:
             self._exchange.masterGone(session.master, self._reactor.seconds())
         self.closes[cause.name] += 1

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: Attempts that may begin in one beat, and seconds from one beat to the next: at most 400 a
-#: second, so that 2 000 groups need 5 s, and a site with ten groups never waits. The next beat
-#: is counted from the end of the last one's work: a process that is busy with those that came
-#: up calls fewer.
-ATTEMPTS = 40
+#: Attempts that may begin in one beat, and seconds from one beat to the next: at most 1 000 a
+#: second, and a site with twenty groups never waits. The next beat is counted from the end of the
+#: last one's work, and between two beats the reactor turns once at least: a process that is busy
+#: with those that came up calls fewer.
+ATTEMPTS = 25
 BEAT = 0.025
 
 

@@ -24,14 +24,24 @@ class Traffic:
     """The connections of one kind, all together: the ended ones are counted, the others looked at.
 
     :ivar live: those that there are now.
+    :ivar started: data transfer was started on one of them.
     """
 
-    __slots__ = ("_connections", "_framesIn", "_framesOut", "_octetsIn", "_octetsOut", "live")
+    __slots__ = (
+        "_connections",
+        "_framesIn",
+        "_framesOut",
+        "_octetsIn",
+        "_octetsOut",
+        "live",
+        "started",
+    )
 
     def __init__(self) -> None:
         self._connections = 0
         self._framesIn = self._framesOut = self._octetsIn = self._octetsOut = 0
         self.live: list[Connection] = []
+        self.started = False
 
     def began(self, connection: Connection) -> None:
         """A connection was made."""
@@ -68,7 +78,6 @@ class MasterTraffic:
     def __init__(self) -> None:
         self._all = Traffic()
         self._peers: dict[Address, Traffic] = {}
-        self._known: set[Address] = set()
 
     def began(self, address: Address, connection: Connection) -> None:
         """A master is connected."""
@@ -77,7 +86,7 @@ class MasterTraffic:
 
     def started(self, address: Address) -> None:
         """A master has started data transfer."""
-        self._known.add(address)
+        self._peers[address].started = True
 
     def ended(self, address: Address, connection: Connection) -> None:
         """A master is gone."""
@@ -87,12 +96,11 @@ class MasterTraffic:
         if peer.live:
             return
         del self._peers[address]
-        if address in self._known:
+        if peer.started:
             self._peers[address] = peer  # behind those that left before
             absent = [each for each, traffic in self._peers.items() if not traffic.live]
             for oldest in absent[:-ABSENT_MAX]:
                 del self._peers[oldest]
-                self._known.remove(oldest)
 
     def snapshot(self) -> TrafficSnapshot:
         """All of them together."""

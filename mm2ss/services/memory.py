@@ -38,7 +38,7 @@ class MemoryService(Service):
         Service.startService(self)
         self._before = gc.get_threshold()
         gc.set_threshold(*THRESHOLDS)
-        self.settleSoon()
+        self._call = self._reactor.callLater(0, self._begun)
 
     def stopService(self) -> None:
         """Leave the collector as it was."""
@@ -54,6 +54,11 @@ class MemoryService(Service):
         of its own, and then no more."""
         if self.running and self._call is None:
             self._call = self._reactor.callLater(0, self._settle)
+
+    def _begun(self) -> None:
+        self._call = None
+        gc.collect(1)  # of what has just been made next to nothing has gone in circles
+        gc.freeze()
 
     def _settle(self) -> None:
         self._call = None

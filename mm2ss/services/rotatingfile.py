@@ -33,7 +33,7 @@ class RotatingFile:
     ) -> None:
         self.path = path
         self._rotateAt = rotateAt
-        self._names = [path, *(f"{path}.{number}" for number in range(1, keep + 1))]
+        self._keep = keep
         self._opener = opener
         self._tellsDrops = tellsDrops
         self._cannotRotate = False
@@ -41,6 +41,11 @@ class RotatingFile:
         self._isWhole = False
         # How many files, from the newest, have been written since `written` was asked.
         self._fresh = 0
+
+    @property
+    def _names(self) -> list[str]:
+        """The file and its predecessors, the newest first."""
+        return [self.path, *(f"{self.path}.{number}" for number in range(1, self._keep + 1))]
 
     @property
     def isFresh(self) -> bool:
@@ -98,13 +103,14 @@ class RotatingFile:
         :return: whether it worked. If not (a program on Windows holds the file open), the file
             grows on: a long log is better than a lost line. twistd's log says so, once.
         """
-        drops = self._tellsDrops and os.path.lexists(self._names[-1])
+        names = self._names
+        drops = self._tellsDrops and os.path.lexists(names[-1])
         try:
-            if len(self._names) == 1:
+            if len(names) == 1:
                 os.remove(self.path)
-            for number in range(len(self._names) - 1, 0, -1):
-                if os.path.lexists(self._names[number - 1]):
-                    os.replace(self._names[number - 1], self._names[number])
+            for number in range(len(names) - 1, 0, -1):
+                if os.path.lexists(names[number - 1]):
+                    os.replace(names[number - 1], names[number])
         except OSError as error:
             if not self._cannotRotate:
                 self._cannotRotate = True
@@ -117,7 +123,7 @@ class RotatingFile:
         self._cannotRotate = False
         self._fresh += 1
         if drops:
-            self._log.warn("{file} was the oldest that is kept; it is gone.", file=self._names[-1])
+            self._log.warn("{file} was the oldest that is kept; it is gone.", file=names[-1])
         return True
 
 

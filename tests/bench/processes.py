@@ -113,7 +113,7 @@ def spoilt(processes: Sequence[Placed], cpu: dict[str, float], seconds: float) -
         sharing = [other.name for other in processes if other.cores == process.cores]
         share = sum(cpu[name] for name in sharing) / len(process.cores)
         busy = max(share, cpu[process.name]) / seconds
-        if process.name != "relay" and busy > BUSY:
+        if not process.name.startswith("relay") and busy > BUSY:
             warnings.append(f"{process.name} is busy ({busy:.0%} of what it has)")
     if cpu["others"] > DISTURBED * seconds:
         warnings.append(f"other programs use {cpu['others'] / seconds:.0%} of a core")

@@ -54,6 +54,8 @@ class Plan:
     :ivar k: of all connections, and w.
     :ivar mixed: frames of many lengths.
     :ivar retry: seconds after which a master tries again.
+    :ivar shards: processes of the relay that share out the groups, on all cores; 0 = one that
+        runs all groups, on a core of its own.
     """
 
     groups: int = 1
@@ -64,6 +66,7 @@ class Plan:
     direct: bool = False
     probe: bool = False
     retry: float = 0.5
+    shards: int = 0
 
 
 @dataclass
@@ -109,6 +112,8 @@ class Scene:
     def _start(self) -> None:
         plan = self.plan
         toolCores, relayCores = cores()
+        if plan.shards:
+            toolCores = relayCores = toolCores | relayCores
         ports = freePorts(plan.groups + 1)
         rtuPort = ports.pop()
         self.rtus = self._run(
@@ -126,7 +131,10 @@ class Scene:
         if plan.direct:
             hosts = [(address(number), rtuPort) for number in range(plan.groups)]
         else:
-            self.relay = self._run(self._startRelay(ports, rtuPort, relayCores))
+            self._writeGroups(ports, rtuPort)
+            self.relay = self._run(self._startRelay(relayCores, min(plan.shards, 1)))
+            for index in range(2, plan.shards + 1):
+                self._run(self._startRelay(relayCores, index))
             hosts = [(MASTER_IP, port) for port in ports]
         self.masters = self._run(
             ToolProcess(
@@ -146,7 +154,7 @@ class Scene:
         self._processes.append(process)
         return process
 
-    def _startRelay(self, ports: list[int], rtuPort: int, cores: set[int]) -> Process:
+    def _writeGroups(self, ports: list[int], rtuPort: int) -> None:
         plan = self.plan
         rows = [
             row(
@@ -161,13 +169,19 @@ class Scene:
             for number, port in enumerate(ports)
         ]
         (self.folder / "groups.csv").write_text("\n".join(rows) + "\n", "utf-8")
+
+    def _startRelay(self, cores: set[int], index: int) -> Process:
+        """Start the relay, or one shard (counted from 1) of it."""
+        plan = self.plan
         command: list[str | Path] = [TWISTD]
         if plan.probe:
             command = [sys.executable, "-m", "tests.bench.probe", self.folder / "probe.json"]
         command += ["-n", "--pidfile=", "mm2ss", "-i", "groups.csv"]
-        with (self.folder / "twistd.log").open("wb") as log:
+        if index:
+            command += ["--shard", f"{index}/{plan.shards}"]
+        with (self.folder / "twistd.log").open("ab") as log:
             return Process(
-                "relay",
+                f"relay {index}" if index > 1 else "relay",
                 command,
                 cores,
                 cwd=self.folder,
