@@ -74,6 +74,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.serial = 0
         self.plants = {key: Plant() for key in KEYS}
         self.aside: set[bytes] = set()
+        self.leaving: set[bytes] = set()  # were to be set aside while the process ran
         self.service: JournalService | None = None
         self.isTroubled = False
         self.start(KEYS)
@@ -126,10 +127,12 @@ class JournalMachine(RuleBasedStateMachine):
         order = [places[event] for event in held]
         assert order == sorted(set(order)), "order, or twice"
         there = set(held)
-        missing = [event for event in plant.owed() if event not in there]
+        gone = self.leaving & self.setAside()  # the power was cut when that was done already
+        missing = [event for event in plant.owed() if event not in there | gone]
         assert not missing, f"lost {missing}"
         # Without a hole, lest what the RTU sends again comes after what it sent later.
-        unsettled = [event for _, event in plant.unsettled() if event not in plant.returned]
+        unsettled = [event for _, event in plant.unsettled()]
+        unsettled = [event for event in unsettled if event not in plant.returned | gone]
         kept = [event in there for event in unsettled]
         assert kept == sorted(kept, reverse=True), "a hole"
 
@@ -148,7 +151,8 @@ class JournalMachine(RuleBasedStateMachine):
         fresh.confirmed = {place for place, event in enumerate(journal.held) if event in owed}
         return fresh
 
-    def checkAside(self) -> None:
+    def setAside(self) -> set[bytes]:
+        """What was written to files for people."""
         there: set[bytes] = set()
         for name in self.disk.listing():
             if name.startswith("events-"):
@@ -158,6 +162,10 @@ class JournalMachine(RuleBasedStateMachine):
                         there.add(bytes.fromhex(line.rpartition(b" ")[2].decode()))
                     except ValueError:
                         pass
+        return there
+
+    def checkAside(self) -> None:
+        there = self.setAside()
         assert self.service is not None and self.service._store is not None
         for chain in self.service._store._chains.values():
             there.update(entry.asdu for entry in chain.entries)
@@ -293,6 +301,8 @@ class JournalMachine(RuleBasedStateMachine):
         if plant.journal is None or service is None:
             return
         closed: list[None] = []
+        if not keep:
+            self.leaving.update(plant.owed())
         service.close(plant.journal, keep).addCallback(closed.append)
         self.work(2, 0.06)
         if self.service is not service:
