@@ -11,7 +11,7 @@ from typing import Any
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import (
-    S_LENGTH,
+    HEAD_LENGTH,
     Apdu,
     CloseCause,
     FrameBuffer,
@@ -120,7 +120,7 @@ class Station:
     def feed(self, *octets: bytes) -> list[LinkEvent]:
         """One chunk arrives; return what it led to."""
         chunk = b"".join(octets)
-        count = self.link.receiveS(chunk, self.now) if len(chunk) == S_LENGTH else -1
+        count = self.link.receiveS(chunk, self.now) if len(chunk) == HEAD_LENGTH else -1
         events: list[LinkEvent] = [Acknowledged(count)] if count >= 0 else []
         if not events:
             events = self.link.receive(chunk, self.now)

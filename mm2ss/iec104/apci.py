@@ -26,12 +26,10 @@ Apdu = tuple[int, int, bytes]
 
 _HEAD = Struct("<BBHH")
 _CONTROL = Struct("<HH")
-#: Octets before the ASDU.
-_HEAD_LENGTH = 6
+#: Octets before the ASDU; all of an S or U frame.
+HEAD_LENGTH = 6
 #: Frames from which on it is quicker to look at all at once than at each.
 _LEAST_RUN = 3
-#: The length of an S frame.
-S_LENGTH = 6
 #: What an S frame begins with; two octets with N(R) follow.
 S_HEAD = bytes((START, MIN_LENGTH, 1, 0))
 #: The two octets of N(S) for each number, twice over, so that a run of numbers is a slice.
@@ -133,8 +131,9 @@ def encodeRun(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> by
     count = len(asdus)
     joined, step = _join(asdus) if count > 1 and isinstance(asdus, tuple) else (b"", 0)
     if not step:
-        frames = [encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus)]
-        return frames[0] if count == 1 else b"".join(frames)
+        return b"".join(
+            [encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus)]
+        )
     run = bytearray(joined)
     first = sendNumber & 0x7FFF
     run[2::step] = _LOW[first : first + count]
@@ -158,7 +157,7 @@ def _join(asdus: tuple[bytes, ...]) -> tuple[bytes, int]:
         size = len(asdus[0])
         frames, step = b"", 0
         if 0 < size <= MAX_ASDU and len(set(map(len, asdus))) == 1:
-            step = size + _HEAD_LENGTH
+            step = size + HEAD_LENGTH
             head = bytes((START, size + 4, 0, 0, 0, 0))
             frames = head + head.join(asdus)
         _joined = asdus, frames, step
@@ -173,8 +172,8 @@ def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | No
     :returns: N(R), the same in all, the ASDUs, and how many octets they took. None when the octets
         are anything else, valid or not: `FrameBuffer` then tells.
     """
-    step = data[1] + 2 if len(data) > _HEAD_LENGTH else 0
-    count = len(data) // step if _HEAD_LENGTH < step <= MAX_LENGTH + 2 else 0
+    step = data[1] + 2 if len(data) > HEAD_LENGTH else 0
+    count = len(data) // step if HEAD_LENGTH < step <= MAX_LENGTH + 2 else 0
     if count < _LEAST_RUN:
         return None
     used = count * step
@@ -189,7 +188,7 @@ def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | No
         or run[5::step].count(data[5]) != count
     ):
         return None
-    asdus = [run[at + _HEAD_LENGTH : at + step] for at in range(0, used, step)]
+    asdus = [run[at + HEAD_LENGTH : at + step] for at in range(0, used, step)]
     return (data[4] | data[5] << 8) >> 1, asdus, used
 
 

@@ -225,11 +225,10 @@ class Link:
 
     def takeOutput(self) -> bytes:
         """The octets to be written now; empty when there is nothing."""
-        output = self.output
-        if not output:
+        if not self.output:
             return b""
-        data = output[0] if len(output) == 1 else b"".join(output)
-        output.clear()
+        data = b"".join(self.output)
+        self.output.clear()
         return data
 
     # -- what the owner does ----------------------------------------------------------------
@@ -314,9 +313,7 @@ class Link:
             return events
         before = self._confirmed
         if self.state is State.STARTED:
-            if self._buffer.rest:
-                data = self._buffer.join(data)
-            data = self._receiveUsual(data, now, events)
+            data = self._receiveUsual(self._buffer.join(data), now, events)
         if data:
             try:
                 self._receiveAny(self._buffer.feed(data), now, events)

@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from mm2ss.iec104.alarm import Alarm
-from mm2ss.iec104.apci import S_LENGTH, CloseCause
-from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent, State
+from mm2ss.iec104.apci import HEAD_LENGTH, CloseCause
+from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent
 from mm2ss.iec104.tape import CHUNKS, Tape
 from mm2ss.iec104.wire import ITcpConnection, Wire
 
@@ -141,8 +141,7 @@ class LinkProtocol(Protocol):
         if not self._down:
             self._now = now = self._clock.seconds()
             self.link.release(count, now)
-            if self.link.output or self.link.soonest < self._alarm.at:
-                self._flush()
+            self._flush()
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the socket."""
@@ -208,21 +207,11 @@ class LinkProtocol(Protocol):
         tape.append((now, size, data[tape.tail]))
         if len(tape) > CHUNKS:
             tape.fold()
-        link = self.link
-        if size == S_LENGTH:
-            count = link.receiveS(data, now)
-            if count >= 0:
-                self._owner.linkAcknowledged(self, count, now)
-                if link.output or link.soonest < self._alarm.at:
-                    self._flush()
-                return
-        events = link.receive(data, now)
-        if self._congested or link.state is State.CLOSED:
-            self._handle(events)
-            return
-        if events:
-            self._owner.linkEvents(self, events)
-        if link.output or link.soonest < self._alarm.at:
+        count = self.link.receiveS(data, now) if size == HEAD_LENGTH else -1
+        if count < 0:
+            self._handle(self.link.receive(data, now))
+        else:
+            self._owner.linkAcknowledged(self, count, now)
             self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mm2ss.iec104.apci import MAX_LENGTH, Apdu, FrameBuffer
+from mm2ss.iec104.apci import HEAD_LENGTH, MAX_LENGTH, Apdu, FrameBuffer
 from mm2ss.iec104.tape import Recording
 
 #: One piece of a stream: an APDU and its octets, or None and octets that are none.
 Piece = tuple[Apdu | None, bytes]
-
-#: Octets before the ASDU.
-_HEAD_LENGTH = 6
 
 
 class Cutter:
@@ -49,7 +46,7 @@ class Cutter:
         buffer = FrameBuffer()
         at = 0
         for apdu in buffer.feed(data):
-            end = at + _HEAD_LENGTH + len(apdu[2])
+            end = at + HEAD_LENGTH + len(apdu[2])
             pieces.append((apdu, data[at:end]))
             at = end
         self._rest = data[at:]
@@ -69,7 +66,7 @@ def _beginning(data: bytes) -> int:
     best, most = len(data), 0
     for at in range(min(len(data), MAX_LENGTH + 2)):
         buffer = FrameBuffer()
-        cut = sum(_HEAD_LENGTH + len(apdu[2]) for apdu in buffer.feed(data[at:]))
+        cut = sum(HEAD_LENGTH + len(apdu[2]) for apdu in buffer.feed(data[at:]))
         if cut and not buffer.fault:
             return at
         if cut > most:

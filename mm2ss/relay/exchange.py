@@ -70,7 +70,6 @@ class Exchange:
         self._pressure = Pressure(config, self._ledger, self._masters, self._places)
         self._line: Outlet | None = None  # the RTU's connection, started or not
         self._inSession = False  # an ASDU other than end of initialization came since STARTDT
-        self._released = 0  # frames that the RTU's connection was allowed to acknowledge
         self._keeping = False  # the journal takes nothing, and the RTU keeps its events
         self._expireAt = 0.0 if config.options.holdAge else inf
         self._replayed = 0
@@ -145,7 +144,6 @@ class Exchange:
     def rtuConnected(self, outlet: Outlet) -> None:
         """The RTU is connected; data transfer is stopped."""
         self._line = outlet
-        self._released = 0
         self._custody.rtuConnected()
 
     def rtuStarted(self, outlet: Outlet, now: float) -> None:
@@ -223,8 +221,7 @@ class Exchange:
         point = self._custody.step(now)
         if self._custody.failing != self._keeping:
             self._noteKeeping()
-        if self._line is not None and point != self._released and not self._pressure.held:
-            self._released = point
+        if self._line is not None and not self._pressure.held:
             self._line.release(point)
 
     def _noteKeeping(self) -> None:

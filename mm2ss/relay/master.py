@@ -82,7 +82,6 @@ class Master:
         self._ledger = ledger
         self._progress = 0.0
         self._refusals = 0
-        self._isHeld = False
         self.heldBack = 0
 
     @property
@@ -104,12 +103,7 @@ class Master:
 
     def throttle(self) -> None:
         """Let its requests be acknowledged only while not too many of them wait."""
-        if not (self.queue or self.inLine or self._refusals or self._isHeld):
-            return
-        held = self.load > QUEUE_MAX
-        if held != self._isHeld:
-            self._isHeld = held
-            self.outlet.hold(held)
+        self.outlet.hold(self.load > QUEUE_MAX)
 
     def start(self, greeting: bytes, position: int | None, now: float) -> None:
         """Data transfer starts: first `greeting`, then all that is not settled, then what comes.
