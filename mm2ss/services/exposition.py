@@ -7,6 +7,7 @@ made straight from the snapshots, a family of metrics for many groups in one go.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class Item:
         ]
 
 
-class Family:
+class Family(ABC):
     """One metric of all groups.
 
     :ivar name: with its unit, and ``_total`` if it is a counter.
@@ -74,9 +75,9 @@ class Family:
         """What stands above the lines."""
         return f"# HELP {self.name} {self.meaning}\n# TYPE {self.name} {self.kind}\n"
 
+    @abstractmethod
     def lines(self, batch: Sequence[Item]) -> str:
         """The lines of some groups."""
-        raise NotImplementedError
 
 
 class One(Family):

@@ -170,7 +170,7 @@ class _Bounded(WrappingFactory):
     noisy = False
 
     def __init__(self, site: Site) -> None:
-        super().__init__(site)  # type: ignore[no-untyped-call]
+        super().__init__(site)  # type: ignore[no-untyped-call]  # Twisted has no types there
 
     def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # a factory may refuse
         full = len(self.protocols) >= CONNECTIONS_MAX

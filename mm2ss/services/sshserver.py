@@ -101,7 +101,7 @@ class ShellFactory(ConchFactory):
     def setHostKeys(self, keys: list[Key]) -> None:
         """The relay's own keys, before the first connection comes."""
         # conch says bytes and means keys
-        self.privateKeys = {key.sshType(): key for key in keys}  # type: ignore[misc]
+        self.privateKeys = {key.sshType(): key for key in keys}  # type: ignore[misc]  # see above
         self.publicKeys = {key.sshType(): key.public() for key in keys}
 
     def buildProtocol(  # type: ignore[override]  # None closes it, as everywhere in Twisted

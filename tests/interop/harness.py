@@ -65,6 +65,24 @@ def row(number: int, port: int, hosts: str, **columns: object) -> str:
     return ",".join(map(str, cells.values()))
 
 
+def runTwistd(
+    folder: Path, *arguments: str, prepare: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run twistd to its end, or to where it has gone into the background.
+
+    :param prepare: called in the new process before twistd begins.
+    """
+    return subprocess.run(
+        [TWISTD, *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=END_TIME,
+        preexec_fn=prepare,
+    )
+
+
 class Relay:
     """A ``twistd mm2ss`` in the foreground, in a folder of its own; ends with the context.
 

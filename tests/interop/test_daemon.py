@@ -12,24 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.harness import IMMEDIATE, TWISTD, Scene, row
+from tests.interop.harness import IMMEDIATE, TWISTD, Scene, row, runTwistd
 from tests.interop.rawstations import RawStation
-from tests.interop.waiting import END_TIME, PATIENCE, RTU_IP, end, listening, waitFor
+from tests.interop.waiting import PATIENCE, RTU_IP, end, listening, waitFor
 
 STARTDT_ACT, STARTDT_CON = "68 04 07 00 00 00", "68 04 0b 00 00 00"
 STOPDT_ACT, STOPDT_CON = "68 04 13 00 00 00", "68 04 23 00 00 00"
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run twistd to its end, or to where it has gone into the background."""
-    return subprocess.run(
-        [TWISTD, *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=END_TIME,
-    )
 
 
 def alive(pid: int) -> bool:
@@ -89,7 +77,9 @@ def daemonize(scene: Scene, rows: Sequence[str]) -> Daemon:
     pidfile, log = runs / "relay.pid", runs / "relay.log"
     (start / "etc" / "service.yaml").write_text(IMMEDIATE)
     service = ["mm2ss", "-i", "etc/groups.csv", "--config", "etc/service.yaml"]
-    started = run(start, f"--rundir={runs}", f"--pidfile={pidfile}", f"--logfile={log}", *service)
+    started = runTwistd(
+        start, f"--rundir={runs}", f"--pidfile={pidfile}", f"--logfile={log}", *service
+    )
     if pidfile.exists():
         pid = int(pidfile.read_text())
 
@@ -182,7 +172,7 @@ def test_secondStartOnOnePort(scene: Scene) -> None:
     files = [f"--pidfile={pidfile}", f"--logfile={log}"]
     service = ["mm2ss", "-i", "etc/groups.csv"]
     for arguments in (["-n", "--pidfile=", *service], [*files, *service]):
-        second = run(daemon.start, *arguments)
+        second = runTwistd(daemon.start, *arguments)
         assert second.returncode not in (0, None)
         assert f"port {port}" in second.stdout + second.stderr
         assert "Address already in use" in second.stdout + second.stderr
@@ -204,7 +194,7 @@ def test_filesThatCannotBeUsed(tmp_path: Path, mistake: str) -> None:
     text, reason = MISTAKES[mistake]
     if text is not None:
         (tmp_path / "groups.csv").write_text(text)
-    failed = run(tmp_path, "--pidfile=x.pid", "mm2ss", "-i", "groups.csv")
+    failed = runTwistd(tmp_path, "--pidfile=x.pid", "mm2ss", "-i", "groups.csv")
     assert failed.returncode not in (0, None)
     last = failed.stderr.splitlines()[-1]
     assert last.startswith("mm2ss cannot run: groups.csv")
@@ -220,7 +210,7 @@ def test_check(scene: Scene, tmp_path: Path) -> None:
     for rows, status in (([good], 0), ([good, bad], 1), ([bad], 1)):
         (tmp_path / "groups.csv").write_text("\n".join(rows))
         servers = ["-s", "192.0.2.2", "--ntp_server", "192.0.2.3"]
-        checked = run(tmp_path, "mm2ss", "--check", "--ini", "groups.csv", *servers)
+        checked = runTwistd(tmp_path, "mm2ss", "--check", "--ini", "groups.csv", *servers)
         assert checked.returncode == status
         assert ("RTU 1" in checked.stdout) == (good in rows)
         assert ("99999" in checked.stdout) == (bad in rows)
@@ -230,7 +220,7 @@ def test_check(scene: Scene, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(option: str) -> None:
     """Help can be had anywhere, and tells the two -n apart."""
-    shown = run(Path("/"), "mm2ss", option)
+    shown = runTwistd(Path("/"), "mm2ss", option)
     assert shown.returncode == 0
     text = " ".join(shown.stdout.split())
     for option in ("--ini", "--config", "--check", "--demo", "--nogui", "--service"):
@@ -243,7 +233,7 @@ def start(folder: Path, port: int, rtuPort: int) -> subprocess.CompletedProcess[
     """Start a relay in the background, in ``folder`` and with a pidfile there."""
     (folder / "groups.csv").write_text(row(1, port, f"{RTU_IP}:{rtuPort}") + "\n")
     files = ["--pidfile=relay.pid", "--logfile=relay.log"]
-    return run(folder, *files, "mm2ss", "-i", "groups.csv")
+    return runTwistd(folder, *files, "mm2ss", "-i", "groups.csv")
 
 
 def test_stalePidfile(scene: Scene) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.interop.capabilities import DAC_OVERRIDE, DAC_READ_SEARCH, without
-from tests.interop.harness import TWISTD, Scene, row
+from tests.interop.harness import Scene, row, runTwistd
 from tests.interop.rawstations import RawStation
-from tests.interop.waiting import END_TIME, RTU_IP, waitFor
+from tests.interop.waiting import RTU_IP, waitFor
 
 STARTDT_ACT, STARTDT_CON = "68 04 07 00 00 00", "68 04 0b 00 00 00"
 
@@ -29,15 +29,7 @@ OBSTACLES = {
 
 def runModestly(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run twistd to its end, without the rights of root over files."""
-    return subprocess.run(
-        [TWISTD, *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=END_TIME,
-        preexec_fn=without(DAC_OVERRIDE, DAC_READ_SEARCH),
-    )
+    return runTwistd(folder, *arguments, prepare=without(DAC_OVERRIDE, DAC_READ_SEARCH))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="modes of files, capabilities")
