@@ -15,7 +15,7 @@ from setuptools.errors import CompileError, PlatformError
 #: compiled as one, so that they call each other without a detour through the interpreter.
 CORE = {
     "config": "parameters",
-    "iec104": "apci asdu core link typeids",
+    "iec104": "apci asdu conduit core link tape typeids",
     "relay": "ackpoint arrivals clocks commandfigures commands custody exchange fairqueue files"
     " histogram ledger lines locks master places policies pressure repeats requests rights"
     " roundtrip routing slots",

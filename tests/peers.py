@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause
-from mm2ss.iec104.link import Acknowledged, Closed, Link, LinkEvent, Received, Role, State
+from mm2ss.iec104.link import Closed, Link, LinkEvent, Received, Role, State
 from mm2ss.iec104.protocol import LinkProtocol
 from tests.fakes import FakePort, FakeReactor, FakeTransport
 from tests.stations import DEFAULTS, frames
@@ -51,10 +51,6 @@ class RecordingOwner:
         self.events += events
         if self.onEvents:
             self.onEvents(connection, events)
-
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """The same as an event."""
-        self.linkEvents(connection, [Acknowledged(count)])
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         assert connection in self.ups and connection not in self._gone, "down twice"
@@ -138,7 +134,7 @@ class _Peer(RecordingOwner):
     def mute(self, muted: bool = True) -> None:
         """Withhold acknowledgements of what is received, or give them again."""
         assert self.connection is not None
-        self.connection.hold(muted)
+        self.connection.conduit.hold(muted, self.reactor.seconds())
 
     def leave(self) -> None:
         """Close in order (TCP FIN)."""
@@ -152,7 +148,7 @@ class _Peer(RecordingOwner):
     def freeze(self, frozen: bool = True) -> None:
         """Stop reading from the socket (its timers go on), or read all that waits."""
         assert self.connection is not None
-        self.connection.pause(frozen)
+        self.connection.conduit.pause(frozen)
         self._remote.stall(frozen)
 
     def linkUp(self, connection: LinkProtocol) -> None:
@@ -171,8 +167,8 @@ class _Peer(RecordingOwner):
 
     def _pump(self) -> None:
         connection = self.connection
-        if connection is not None and self._queue and connection.window:
-            count = min(connection.window, len(self._queue))
+        if connection is not None and self._queue and connection.conduit.window:
+            count = min(connection.conduit.window, len(self._queue))
             connection.send([self._queue.popleft() for _ in range(count)])
 
     def _makeLink(self, now: float) -> Link:

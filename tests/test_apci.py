@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -265,7 +267,7 @@ runs = st.one_of(
 )
 
 
-def oneByOne(sendNumber: int, receiveNumber: int, asdus: list[bytes]) -> bytes:
+def oneByOne(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> bytes:
     """What a run must look like."""
     return b"".join(encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus))
 
@@ -306,7 +308,7 @@ def test_aRunIsReadAsItsFramesAre(
     buffer = FrameBuffer()
     apdus = buffer.feed(bytes(octets[:used]))
     assert buffer.fault is None and buffer.rest == b""
-    assert [asdu for _, _, asdu in apdus] == read
+    assert tuple(asdu for _, _, asdu in apdus) == read
     assert {second >> 1 for _, second, _ in apdus} == {number}
     assert [first >> 1 for first, _, _ in apdus] == [send + at & 0x7FFF for at in range(len(apdus))]
     assert all(isI(apdu) for apdu in apdus)
@@ -314,7 +316,7 @@ def test_aRunIsReadAsItsFramesAre(
 
 def test_aRunIsFound() -> None:
     """Frames of one length are read at once, up to one that is not whole."""
-    asdus = [bytes((number,)) * 5 for number in range(9)]
+    asdus = tuple(bytes((number,)) * 5 for number in range(9))
     octets = oneByOne(32763, 40000, asdus)
     assert decodeRun(octets + octets[:7], 32763 + 32768) == (40000 & 0x7FFF, asdus, len(octets))
     assert decodeRun(octets, 32762) is None

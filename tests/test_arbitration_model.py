@@ -361,14 +361,14 @@ class ArbitrationMachine(RuleBasedStateMachine):
         self.known: set[Request[Master]] = set()
         exchange = world.group._exchange
 
-        def started(outlet: LinkProtocol, now: float) -> None:
+        def started(outlet: Outlet, now: float) -> None:
             exchange.rtuStarted(Around(outlet, send=partial(self.watch, outlet)), now)
 
         world.group._exchange = cast(Exchange, Around(exchange, rtuStarted=started))
         for master in self.masters:
             self.join(master)
 
-    def watch(self, outlet: Outlet, asdus: Sequence[bytes]) -> None:
+    def watch(self, outlet: Outlet, asdus: Sequence[bytes], now: float) -> None:
         """Requests go to the RTU."""
         opened = sorted(self.commands.requests._expiry, key=lambda entry: entry[1])
         new = [entry[2] for entry in opened if entry[2] not in self.known]
@@ -381,7 +381,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
                 party.job = job
             self.jobs.append(job)
             self.all.append(job)
-        outlet.send(asdus)
+        outlet.send(asdus, now)
 
     def find(self, master: Master, number: int) -> Asked:
         """The model's own record of a request."""
@@ -513,8 +513,9 @@ class ArbitrationMachine(RuleBasedStateMachine):
             if muted:  # not for so long that the connection is lost
                 rtu = self.world.rtu
                 connection = rtu.connection
-                assert connection is not None
-                self.world.reactor.callLater(13, lambda: connection.hold(False))
+                self.world.reactor.callLater(
+                    13, lambda: rtu.mute(False) if rtu.connection is connection else None
+                )
 
     @rule(seconds=st.sampled_from([0.1, 0.1, 1.5, 9.0, 11.0, 31.0]))
     def wait(self, seconds: float) -> None:

@@ -218,7 +218,7 @@ class GroupMachine(RuleBasedStateMachine):
         k = self.world.config.masters.k
         for master in exchange._masters:
             assert len(master.queue) <= QUEUE_MAX + 2 * k
-            assert len(master.reader._flight) <= k
+            assert len(master.reader.flight) <= k
 
     def teardown(self) -> None:
         """In the end: everything that no master has had reaches the next, and nothing is left."""

@@ -110,7 +110,7 @@ def test_detachedReaderStillSettles() -> None:
     reader.take(2)
     reader.add(b"mine")
     ledger.detach(reader)
-    assert reader.laneLength == 0
+    assert len(reader.lane) == 0
     reader.acknowledged(2)
     assert ledger.settled == 2
     ledger.detach(reader)
@@ -259,14 +259,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def flightIsKnown(self) -> None:
         for copy in self.copies:
-            assert copy.reader.inFlight == (copy.acknowledged < len(copy.sent))
+            assert bool(copy.reader.flight) == (copy.acknowledged < len(copy.sent))
 
     @precondition(lambda self: all(copy.attached for copy in self.copies))
     @invariant()
     def allSeeTheSameEnd(self) -> None:
         for copy in self.copies:
             lane = sum(1 for position, _ in copy.expected if not position)
-            assert copy.reader.laneLength == lane
+            assert len(copy.reader.lane) == lane
 
 
 TestLedgerMachine: Any = LedgerMachine.TestCase

@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause, encodeI, encodeS
+from mm2ss.iec104.conduit import UNREAD_MAX
 from mm2ss.iec104.link import (
     Acknowledged,
     Drained,
@@ -20,13 +21,7 @@ from mm2ss.iec104.link import (
     Started,
     State,
 )
-from mm2ss.iec104.protocol import (
-    CLOSE_TIME,
-    UNREAD_MAX,
-    LinkFactory,
-    LinkProtocol,
-    addressText,
-)
+from mm2ss.iec104.protocol import CLOSE_TIME, LinkFactory, LinkProtocol, addressText
 from tests.fakes import FakeReactor, FakeTransport, VirtualClock
 from tests.peers import FakeMaster, FakeRtu, RecordingOwner
 from tests.stations import (
@@ -75,6 +70,8 @@ class Bench:
 
     def connect(self) -> None:
         self.transport.connect(self.connection)
+        if not self.transport.disconnecting:
+            self.conduit = self.connection.conduit
 
     def receive(self, *octets: bytes) -> None:
         self.transport.receive(b"".join(octets))
@@ -146,7 +143,7 @@ def test_oneWritePerBatch() -> None:
     bench.receive(*(encodeI(n, 12, asdu(n)) for n in range(8)), TESTFR_ACT, TESTFR_ACT)
     assert len(bench.transport.writes) == 1
     assert bench.transport.frames() == ["TESTFR con", "TESTFR con", "S 8"]
-    assert bench.connection.window == 12
+    assert bench.connection.conduit.window == 12
 
 
 def test_repliesOfTheOwnerGoInTheSameWrite() -> None:
@@ -170,9 +167,9 @@ def test_nothingToSayIsNoWrite() -> None:
 def test_octetsAreCounted() -> None:
     """octetsIn and octetsOut are what went through the transport."""
     bench = Bench.started()
-    assert (bench.connection.octetsIn, bench.connection.octetsOut) == (6, 6)
+    assert (bench.conduit.octetsIn, bench.conduit.octetsOut) == (6, 6)
     bench.receive(TESTFR_ACT, b"\x68")
-    assert (bench.connection.octetsIn, bench.connection.octetsOut) == (13, 12)
+    assert (bench.conduit.octetsIn, bench.conduit.octetsOut) == (13, 12)
 
 
 def test_sendBeyondTheWindow() -> None:
@@ -186,35 +183,35 @@ def test_sendBeyondTheWindow() -> None:
 def test_holdAndRelease() -> None:
     """While held, nothing is acknowledged; afterwards all that came is, within t2."""
     bench = Bench.started(Role.CONTROLLING)
-    bench.connection.hold(True)
-    bench.connection.hold(True)
+    bench.conduit.hold(True, bench.clock.seconds())
+    bench.conduit.hold(True, bench.clock.seconds())
     bench.receive(*(encodeI(n, 0, asdu(n)) for n in range(5)))
     bench.clock.run(12)
     bench.connection.send([asdu(0)])
     assert bench.transport.frames() == ["I 0/0"]
     bench.receive(encodeS(1))
-    bench.connection.hold(False)
-    bench.connection.hold(False)
+    bench.conduit.hold(False, bench.clock.seconds())
+    bench.conduit.hold(False, bench.clock.seconds())
     assert bench.transport.frames() == []
     bench.clock.run(10)
     assert bench.transport.frames() == ["S 5"]
-    bench.connection.hold(True)
+    bench.conduit.hold(True, bench.clock.seconds())
     bench.receive(*(encodeI(n, 1, asdu(n)) for n in range(5, 13)))
-    bench.connection.hold(False)
+    bench.conduit.hold(False, bench.clock.seconds())
     assert bench.transport.frames() == ["S 13"]
 
 
 def test_pause() -> None:
     """A paused connection does not read; what waits is read afterwards."""
     bench = Bench.started()
-    bench.connection.pause(True)
+    bench.conduit.pause(True)
     bench.receive(TESTFR_ACT)
     assert bench.transport.frames() == []
-    bench.connection.pause(False)
+    bench.conduit.pause(False)
     assert bench.transport.frames() == ["TESTFR con"]
     bench.connection.close(CloseCause.SHUTDOWN)
-    bench.connection.pause(True)
-    bench.connection.pause(False)
+    bench.conduit.pause(True)
+    bench.conduit.pause(False)
     assert not bench.transport.reading
     bench.assertOver(CloseCause.SHUTDOWN)
 
@@ -307,7 +304,7 @@ def fill(bench: Bench) -> None:
     """The peer stops reading, and the write buffer is full: legitimately, of I frames."""
     bench.transport.stall()
     while bench.transport.buffered <= bench.transport.bufferSize:
-        bench.connection.send([bytes(249)] * min(50, bench.connection.window))
+        bench.connection.send([bytes(249)] * min(50, bench.connection.conduit.window))
 
 
 def test_aPeerThatFloodsAndNeverReadsIsClosed() -> None:
@@ -509,9 +506,9 @@ def test_dataAfterCloseIsIgnored(cause: CloseCause) -> None:
     """Octets that still come after close are not looked at."""
     bench = Bench.started()
     bench.connection.close(cause)
-    before = bench.connection.octetsIn
+    before = bench.conduit.octetsIn
     bench.connection.dataReceived(TESTFR_ACT + b"\x67")
-    assert bench.connection.octetsIn == before
+    assert bench.conduit.octetsIn == before
     assert bench.transport.writes == []
     bench.assertOver(cause)
 
@@ -656,7 +653,7 @@ def test_aFullWriteBufferClosesTheWindow() -> None:
     transport.connect(connection)
     transport.receive(STARTDT_ACT)
     transport.stall()
-    while connection.window:
+    while connection.conduit.window:
         connection.send(asdus(500))
     assert transport.buffered < 2 * transport.bufferSize
     transport.stall(False)

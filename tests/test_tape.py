@@ -6,7 +6,7 @@ import tracemalloc
 
 from mm2ss.iec104.apci import CloseCause, encodeI
 from mm2ss.iec104.link import Role
-from mm2ss.iec104.tape import CHUNKS, IDLE, KEPT, TAIL, TESTS, Tape
+from mm2ss.iec104.tape import CHUNKS, IDLE, KEPT, TESTS, Tape
 from tests.stations import STARTDT_ACT, STARTDT_CON, TESTFR_ACT, asdu
 from tests.test_protocol import Bench
 
@@ -21,7 +21,7 @@ def test_bothDirectionsInOrder() -> None:
     bench.connection.dataReceived(STARTDT_ACT + TESTFR_ACT[:2])
     bench.clock.advance(2)
     bench.connection.dataReceived(TESTFR_ACT[2:])
-    assert list(bench.connection.tape.chunks()) == [
+    assert list(bench.conduit.tape.chunks()) == [
         (began, 8, STARTDT_ACT + TESTFR_ACT[:2]),
         (began, -6, STARTDT_CON),
         (began + 2, 4, TESTFR_ACT[2:]),
@@ -41,7 +41,7 @@ def test_timeOfWhatIsSentByItself() -> None:
     bench.connection.dataReceived(TESTFR_CON)
     bench.clock.advance(3)
     bench.connection.stop()
-    times = [(time - began, size) for time, size, _ in bench.connection.tape.chunks()]
+    times = [(time - began, size) for time, size, _ in bench.conduit.tape.chunks()]
     assert [size for _, size in times] == [-6, 6, -6, 6, -6]
     assert times[0][0] == times[1][0] == 0
     assert 20 <= times[2][0] <= 21
@@ -54,9 +54,11 @@ def test_longChunk() -> None:
     bench.connect()
     data = STARTDT_ACT + TESTFR_ACT * 200
     bench.connection.dataReceived(data)
-    assert bench.connection.tape[0][1:] == (len(data), data[-KEPT:])
+    assert bench.conduit.tape.chunks()[0][1:] == (len(data), data[-KEPT:])
     short = bytes(KEPT)
-    assert short[TAIL] is short
+    tape = Tape()
+    tape.add(1.0, -KEPT, short)
+    assert tape.chunks()[0][2] is short
 
 
 def test_bounded() -> None:
@@ -66,10 +68,10 @@ def test_bounded() -> None:
     lengths = set()
     for _ in range(2 * CHUNKS):
         bench.connection.dataReceived(TESTFR_ACT)
-        lengths.add(len(bench.connection.tape.chunks()))
+        lengths.add(len(bench.conduit.tape.chunks()))
     assert max(lengths) <= CHUNKS
-    assert len(bench.connection.tape.chunks()) > CHUNKS // 2
-    assert {size for _, size, _ in bench.connection.tape} == {6, -6}
+    assert len(bench.conduit.tape.chunks()) > CHUNKS // 2
+    assert {size for _, size, _ in bench.conduit.tape.chunks()} == {6, -6}
 
 
 def test_idle() -> None:
@@ -81,8 +83,8 @@ def test_idle() -> None:
     for _ in range(50):
         bench.clock.advance(7)
         bench.connection.dataReceived(TESTFR_ACT)
-    chunks = bench.connection.tape.chunks()
-    assert len(bench.connection.tape) < 8
+    chunks = bench.conduit.tape.chunks()
+    assert len(bench.conduit.tape._recent) < 8
     assert chunks[0][1:] == (len(said), said)
     assert TESTS < len(chunks) < 16
     assert [size for _, size, _ in chunks[-2:]] == [6, -6]
@@ -93,17 +95,18 @@ def test_packing() -> None:
     """What is packed comes back the same, long chunks and late times included."""
     tape = Tape()
     chunks = [(1e6 + number / 3, -1000 * number - 1, bytes(KEPT)) for number in range(10)]
-    tape.extend(chunks)
+    for chunk in chunks:
+        tape.add(*chunk)
     tape.rest(1e6 + 1)
-    assert len(tape) == 10
+    assert len(tape._recent) == 10
     tape.rest(1e6 + IDLE)
-    assert len(tape) == 0 and tape.chunks() == tuple(chunks)
-    tape.append((2e6, 1, b"x"))
+    assert len(tape._recent) == 0 and tape.chunks() == tuple(chunks)
+    tape.add(2e6, 1, b"x")
     assert tape.chunks() == (*chunks, (2e6, 1, b"x"))
     tape.rest(2e6 + IDLE)
     assert tape.chunks()[0] == chunks[0]
     for number in range(20):
-        tape.append((3e6 + number, 1, b"x"))
+        tape.add(3e6 + number, 1, b"x")
     tape.rest(3e6 + 60)
     assert len(tape.chunks()) == CHUNKS // 2
 
@@ -113,9 +116,9 @@ def test_afterTheEnd() -> None:
     bench = Bench()
     bench.connect()
     bench.connection.close(CloseCause.REPLACED)
-    before = list(bench.connection.tape.chunks())
+    before = list(bench.conduit.tape.chunks())
     bench.connection.dataReceived(TESTFR_ACT)
-    assert list(bench.connection.tape.chunks()) == before
+    assert list(bench.conduit.tape.chunks()) == before
 
 
 def memoryOf(chunk: bytes, seconds: float) -> float:
@@ -127,9 +130,7 @@ def memoryOf(chunk: bytes, seconds: float) -> float:
         for tape in tapes:
             for number in range(3 * CHUNKS):
                 data = bytes(bytearray(chunk))  # as the transport makes a new one each time
-                tape.append((1000.0 + number * seconds, -len(data), data[TAIL]))
-                if len(tape) > CHUNKS:
-                    tape.fold()
+                tape.add(1000.0 + number * seconds, -len(data), data)
                 if seconds:
                     tape.rest(1000.0 + number * seconds)
         return (tracemalloc.get_traced_memory()[0] - before) / len(tapes)

@@ -26,7 +26,6 @@ from twisted.python.failure import Failure
 from mm2ss.config.model import GroupConfig, SameAddress
 from mm2ss.iec104.apci import CloseCause, encodeI
 from mm2ss.iec104.stream import framesOf
-from mm2ss.iec104.tape import Tape
 from mm2ss.relay.admission import RefuseReason
 from mm2ss.relay.endpoints import ConnectFailure, failureOf
 from mm2ss.relay.fleet import Fleet
@@ -290,23 +289,24 @@ def test_follow() -> None:
 
 
 def test_nobodyFollows() -> None:
-    """When the last follower is gone, the connections have their plain tapes again, unbroken."""
+    """When the last follower is gone, nobody listens to the connections; their tapes are whole."""
     with Traced() as world:
         connection = world.group._rtu
         assert connection is not None
         world.rtu.raw(TESTFR_ACT)
         world.run(0.1)
-        before = connection.tape.chunks()
+        before = connection.conduit.tape.chunks()
         stops = [world.group.trace.follow(lambda _: None) for _ in range(2)]
-        assert type(connection.tape) is not Tape
+        tape = connection.conduit.tape
+        heard = [tape.ear is not None]
         world.rtu.raw(TESTFR_ACT)
         world.run(0.1)
-        stops[0]()
-        assert type(connection.tape) is not Tape
-        stops[1]()
-        assert type(connection.tape) is Tape
-        assert connection.tape.chunks()[: len(before)] == before
-        assert len(connection.tape.chunks()) == len(before) + 2
+        for stop in stops:
+            stop()
+            heard.append(tape.ear is not None)
+        assert heard == [True, True, False]
+        assert tape.chunks()[: len(before)] == before
+        assert len(tape.chunks()) == len(before) + 2
 
 
 def test_followerThatFails() -> None:

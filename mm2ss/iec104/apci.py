@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, IntEnum
+from functools import lru_cache
 from struct import Struct
 
 START = 0x68
@@ -30,6 +31,8 @@ _CONTROL = Struct("<HH")
 HEAD_LENGTH = 6
 #: Frames from which on it is quicker to look at all at once than at each.
 _LEAST_RUN = 3
+#: Frames up to which a run is cut at once.
+_SHORT_RUN = 32
 #: What an S frame begins with; two octets with N(R) follow.
 S_HEAD = bytes((START, MIN_LENGTH, 1, 0))
 #: The two octets of N(S) for each number, twice over, so that a run of numbers is a slice.
@@ -129,12 +132,12 @@ def encodeRun(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> by
     :raises ValueError: as `encodeI`.
     """
     count = len(asdus)
-    joined, step = _join(asdus) if count > 1 and isinstance(asdus, tuple) else (b"", 0)
+    frames, step = joinRun(asdus) if count > 1 and isinstance(asdus, tuple) else (b"", 0)
     if not step:
         return b"".join(
             [encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus)]
         )
-    run = bytearray(joined)
+    run = bytearray(frames)
     first = sendNumber & 0x7FFF
     run[2::step] = _LOW[first : first + count]
     run[3::step] = _HIGH[first : first + count]
@@ -149,22 +152,29 @@ def encodeRun(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> by
 _joined: tuple[tuple[bytes, ...], bytes, int] = ((), b"", 0)
 
 
-def _join(asdus: tuple[bytes, ...]) -> tuple[bytes, int]:
-    """The frames of a run without their numbers, and the length of each; 0 if lengths differ."""
+def joinRun(asdus: tuple[bytes, ...]) -> tuple[bytes, int]:
+    """The frames of a run without their numbers, and the length of each; 0 if lengths differ.
+
+    The run that is asked for again and again, by each connection on which it is sent, is
+    remembered.
+    """
     global _joined
     last, frames, step = _joined
     if last is not asdus:
         size = len(asdus[0])
         frames, step = b"", 0
         if 0 < size <= MAX_ASDU and len(set(map(len, asdus))) == 1:
-            step = size + HEAD_LENGTH
-            head = bytes((START, size + 4, 0, 0, 0, 0))
-            frames = head + head.join(asdus)
+            frames, step = _framed(asdus, size), size + HEAD_LENGTH
         _joined = asdus, frames, step
     return frames, step
 
 
-def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | None:
+def _framed(asdus: tuple[bytes, ...], size: int) -> bytes:
+    head = bytes((START, size + 4, 0, 0, 0, 0))
+    return head + head.join(asdus)
+
+
+def decodeRun(data: bytes, sendNumber: int) -> tuple[int, tuple[bytes, ...], int] | None:
     """The inverse of `encodeRun` for frames of one length, looked at all at once.
 
     :param data: octets from the start of a frame on; an unfinished frame may be at the end.
@@ -172,24 +182,38 @@ def decodeRun(data: bytes, sendNumber: int) -> tuple[int, list[bytes], int] | No
     :returns: N(R), the same in all, the ASDUs, and how many octets they took. None when the octets
         are anything else, valid or not: `FrameBuffer` then tells.
     """
-    step = data[1] + 2 if len(data) > HEAD_LENGTH else 0
-    count = len(data) // step if HEAD_LENGTH < step <= MAX_LENGTH + 2 else 0
-    if count < _LEAST_RUN:
+    global _joined
+    size = len(data)
+    step = data[1] + 2 if size > HEAD_LENGTH else 0
+    if not HEAD_LENGTH < step <= MAX_LENGTH + 2:
         return None
-    used = count * step
-    run = data if used == len(data) else data[:used]
-    first = sendNumber & 0x7FFF
-    if (
-        run[2::step] != _LOW[first : first + count]
-        or run[3::step] != _HIGH[first : first + count]
-        or run[0::step].count(START) != count
-        or run[1::step].count(data[1]) != count
-        or run[4::step].count(data[4]) != count
-        or run[5::step].count(data[5]) != count
-    ):
+    number = (data[4] | data[5] << 8) >> 1
+    if step == size:  # one frame alone: on most lines the most usual chunk
+        asdu = data[HEAD_LENGTH:]
+        return (number, (asdu,), size) if encodeI(sendNumber, number, asdu) == data else None
+    count = size // step
+    last = (count - 1) * step
+    if count < _LEAST_RUN or data[last] != START or data[last + 1] != data[1]:
         return None
-    asdus = [run[at + HEAD_LENGTH : at + step] for at in range(0, used, step)]
-    return (data[4] | data[5] << 8) >> 1, asdus, used
+    used = last + step
+    run = data if used == size else data[:used]
+    asdus = _cut(run, step, count)
+    _joined = asdus, _framed(asdus, step - HEAD_LENGTH), step
+    # What the inverse makes of them is the same if, and only if, every head was as it must be.
+    return (number, asdus, used) if encodeRun(sendNumber, number, asdus) == run else None
+
+
+def _cut(run: bytes, step: int, count: int) -> tuple[bytes, ...]:
+    """The ASDUs of frames of one length."""
+    if count <= _SHORT_RUN:
+        return _cutter(step, count).unpack(run)
+    return tuple([run[at + HEAD_LENGTH : at + step] for at in range(0, len(run), step)])
+
+
+@lru_cache(maxsize=64)
+def _cutter(step: int, count: int) -> Struct:
+    """Cuts so many frames at once: five times as fast as one by one, but costly to make."""
+    return Struct(f"{HEAD_LENGTH}x{step - HEAD_LENGTH}s" * count)
 
 
 def encodeS(receiveNumber: int) -> bytes:

@@ -145,10 +145,12 @@ class Link:
     :param idleTime: seconds without any APDU after which the connection is closed; 0 = never.
     :param releaseDelay: seconds an acknowledgement may wait for more or for an I frame to carry
         it; by default t2.
+    :ivar window: how many I frames may be sent now: 0 unless started, at most k.
     :ivar output: what `takeOutput` would give, in pieces.
     :ivar soonest: `wake` need not be called before; never later than `deadline`, and cheaper.
     :ivar proven: how many received I frames the peer knows to be acknowledged, as its answers to
         TESTFR act and STOPDT act have shown.
+    :ivar released: how many received I frames may be acknowledged; see `release`.
     :ivar automatic: whether received I frames may be acknowledged as soon as they are received.
         When False, only what `release` names is acknowledged, in S frames and in I frames alike.
     """
@@ -164,6 +166,7 @@ class Link:
         self.role = role
         self.parameters = parameters
         self.state = State.STOPPED
+        self.window = 0
         self.automatic = True
         self._buffer = FrameBuffer()
         self.output: list[bytes] = []
@@ -177,7 +180,7 @@ class Link:
         self._batches: list[tuple[int, float]] = []
         # Receiving: V(R), how much of it may be acknowledged, and the last N(R) sent.
         self._received = 0
-        self._released = 0
+        self.released = 0
         self._acknowledged = 0
         self._tested = 0  # acknowledged when TESTFR act was sent
         self.proven = 0
@@ -189,13 +192,6 @@ class Link:
         self.soonest = self.deadline
 
     # -- what the owner may look at ---------------------------------------------------------
-
-    @property
-    def window(self) -> int:
-        """How many I frames may be sent now: 0 unless started, at most k."""
-        if self.state is not State.STARTED:
-            return 0
-        return self.parameters.k - self._sent + self._confirmed
 
     @property
     def sent(self) -> int:
@@ -239,7 +235,7 @@ class Link:
         self.output.append(encodeU(UFunction.STARTDT_ACT))
         self._confirmBy = now + self.parameters.t1
         self._expect(self._confirmBy)
-        self.state = State.PENDING_STARTED
+        self._become(State.PENDING_STARTED)
 
     def stop(self, now: float) -> None:
         """Acknowledge what may be acknowledged, send STOPDT act (controlling station, started).
@@ -252,7 +248,7 @@ class Link:
         self.output.append(encodeU(UFunction.STOPDT_ACT))
         self._confirmBy = now + self.parameters.t1
         self._expect(self._confirmBy)
-        self.state = State.UNCONFIRMED_STOPPED if self._batches else State.PENDING_STOPPED
+        self._become(State.UNCONFIRMED_STOPPED if self._batches else State.PENDING_STOPPED)
 
     def send(self, asdus: Sequence[bytes], now: float) -> None:
         """Send each ASDU in an I frame of its own.
@@ -266,12 +262,14 @@ class Link:
         if not count:
             return
         number = self._sent
-        released = self._released
+        released = self.released
         self.output.append(encodeRun(number, released, asdus))
-        self._sent = number + count
-        if not self._batches:
+        self.window -= count
+        self._sent = number = number + count
+        batches = self._batches
+        if not batches:
             self._expect(now + self.parameters.t1)
-        self._batches.append((self._sent, now))
+        batches.append((number, now))
         self._acknowledged = released
         self._acknowledgeBy = inf
 
@@ -285,9 +283,9 @@ class Link:
         """
         if count > self._received:
             raise ValueError(f"released {count} of {self._received} received frames")
-        if count <= self._released or self.state is State.CLOSED:
+        if count <= self.released or self.state is State.CLOSED:
             return
-        self._released = count
+        self.released = count
         if count - self._acknowledged >= self.parameters.w or self._stopping:
             self._acknowledgeNow()
         elif self._acknowledgeBy == inf:
@@ -296,7 +294,7 @@ class Link:
 
     def shut(self) -> None:
         """The connection is gone or is being closed: nothing is sent or expected any more."""
-        self.state = State.CLOSED
+        self._become(State.CLOSED)
         self.soonest = inf
         self.output.clear()
 
@@ -321,9 +319,28 @@ class Link:
                 events.append(self._close(error.cause, str(error)))
         if self._confirmed != before:
             events.insert(0, Acknowledged(self._confirmed))
-        if self.automatic and self._released != self._received:
+        if self.automatic and self.released != self._received:
             self.release(self._received, now)
         return events
+
+    def receiveRun(self, data: bytes, now: float) -> tuple[bytes, ...]:
+        """Take a chunk that is I frames of one length in transfer, whole ones, which acknowledge
+        nothing new: most of what an RTU sends; return their ASDUs. Any other chunk: take nothing,
+        return an empty tuple, and have it go to `receive`.
+        """
+        if self.state is not State.STARTED or self._buffer.rest:
+            return ()
+        run = decodeRun(data, self._received)
+        if run is None:
+            return ()
+        number, asdus, used = run
+        if used != len(data) or unwrap(self._confirmed, number) != self._confirmed:
+            return ()
+        self._lastArrival = now
+        self._received += len(asdus)
+        if self.automatic:
+            self.release(self._received, now)
+        return asdus
 
     def receiveS(self, data: bytes, now: float) -> int:
         """Take a chunk that is one S frame in transfer and acknowledges something, which is most of
@@ -378,7 +395,7 @@ class Link:
         if count != self._confirmed:
             self._confirmTo(count)
         self._received += len(asdus)
-        events.append(Received(asdus))
+        events.append(Received(list(asdus)))
         return data[used:]
 
     def _receiveAny(self, apdus: list[Apdu], now: float, events: list[LinkEvent]) -> None:
@@ -433,14 +450,16 @@ class Link:
         if self._batches or self.state is not State.UNCONFIRMED_STOPPED:
             return False
         if self.role is Role.CONTROLLING:
-            self.state = State.PENDING_STOPPED
+            self._become(State.PENDING_STOPPED)
             return False
         self.output.append(encodeU(UFunction.STOPDT_CON))
-        self.state = State.STOPPED
+        self._become(State.STOPPED)
         return True
 
     def _confirmTo(self, count: int) -> None:
         """The first `count` frames are acknowledged by the peer."""
+        if self.state is State.STARTED:
+            self.window += count - self._confirmed
         self._confirmed = count
         batches = self._batches
         while batches and batches[0][0] <= count:
@@ -464,17 +483,17 @@ class Link:
             if self.state is State.STARTED:
                 events.append(Ignored("STARTDT act while started (confirmed again)"))
             else:
-                self.state = State.STARTED
+                self._become(State.STARTED)
                 events.append(_STARTED)
         elif code == UFunction.STOPDT_ACT and self.role is Role.CONTROLLED:
             self._receiveStop(events)
         elif code == UFunction.STARTDT_CON and self.state is State.PENDING_STARTED:
             self._confirmBy = inf
-            self.state = State.STARTED
+            self._become(State.STARTED)
             events.append(_STARTED)
         elif code == UFunction.STOPDT_CON and self._stopping and self.role is Role.CONTROLLING:
             self._confirmBy = inf
-            self.state = State.STOPPED
+            self._become(State.STOPPED)
             self.proven = self._acknowledged  # it waits for that before it confirms
             events.append(_STOPPED)
         elif code in _U_NAMES:
@@ -485,13 +504,13 @@ class Link:
     def _receiveStop(self, events: list[LinkEvent]) -> None:
         """STOPDT act from the controlling station (subclause 5.3, states of the server)."""
         if self.state is State.STARTED:
-            self._released = self._received
+            self.released = self._received
             self._acknowledgeNow()
             events.append(_STOP_REQUESTED)
             if self._batches:
-                self.state = State.UNCONFIRMED_STOPPED
+                self._become(State.UNCONFIRMED_STOPPED)
                 return
-            self.state = State.STOPPED
+            self._become(State.STOPPED)
             events.append(_STOPPED)
         elif self.state is State.UNCONFIRMED_STOPPED:
             events.append(Ignored("STOPDT act while one is pending"))
@@ -504,6 +523,10 @@ class Link:
     def _stopping(self) -> bool:
         return self.state is State.UNCONFIRMED_STOPPED or self.state is State.PENDING_STOPPED
 
+    def _become(self, state: State) -> None:
+        self.state = state
+        self.window = self.parameters.k - self.outstanding if state is State.STARTED else 0
+
     def _expect(self, moment: float) -> None:
         """A timer was started."""
         if moment < self.soonest:
@@ -512,12 +535,12 @@ class Link:
     def _acknowledgeNow(self) -> None:
         """Send an S frame if any released frame is not acknowledged yet."""
         self._acknowledgeBy = inf
-        if self._released != self._acknowledged:
-            self._acknowledged = self._released
-            self.output.append(encodeS(self._released))
+        if self.released != self._acknowledged:
+            self._acknowledged = self.released
+            self.output.append(encodeS(self.released))
 
     def _close(self, cause: CloseCause, detail: str = "") -> Closed:
-        self.state = State.CLOSED
+        self._become(State.CLOSED)
         return Closed(cause, detail)
 
     def _error(self, cause: CloseCause, apdu: Apdu) -> ProtocolError:

@@ -1,4 +1,4 @@
-"""Between a TCP connection and its `Link`: octets in and out, and one pending timer."""
+"""A TCP connection that carries a `Conduit`: its socket, its one pending timer, and its end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from mm2ss.iec104.alarm import Alarm
-from mm2ss.iec104.apci import HEAD_LENGTH, CloseCause
-from mm2ss.iec104.link import DRAINED, Closed, Link, LinkEvent
-from mm2ss.iec104.tape import CHUNKS, Tape
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.conduit import Conduit
+from mm2ss.iec104.link import Link, LinkEvent
 from mm2ss.iec104.wire import ITcpConnection, Wire
 
-#: Octets of replies (TESTFR con, S frames) that may wait for a peer that does not read. I frames
-#: are bounded by k; without this bound a peer that asks and never reads would fill the memory.
-UNREAD_MAX = 65536
 #: Seconds that an orderly close may take before the connection is cut.
 CLOSE_TIME = 2.0
 #: Causes that say the peer is not there any more: what waits for it cannot be delivered.
@@ -44,12 +41,10 @@ class LinkOwner(Interface):
         """The TCP connection is there; data transfer is stopped."""
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
-        """Something happened on the connection; never called after `linkDown`."""
+        """Something happened on the connection; never called after `linkDown`.
 
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """As `linkEvents` with `Acknowledged`, which happens too often to make an object of it.
-
-        :param now: monotonic seconds.
+        What happens too often to make an object of it goes past this to those whom an owner names
+        to the connection's `Conduit`.
         """
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
@@ -57,19 +52,18 @@ class LinkOwner(Interface):
 
 
 class LinkProtocol(Protocol):
-    """One connection of either role.
+    """One TCP connection of either role: what carries a `Conduit`.
 
     :param makeLink: gives the `Link` for a connection made at the given monotonic second.
     :param owner: who is told.
     :param clock: monotonic time and timers.
     :ivar peer: the other end as ``address:port``, for logs.
     :ivar local: the own end, likewise.
+    :ivar conduit: what is sent and received; there from `linkUp` until the connection is lost.
     :ivar link: the protocol machine; there from `linkUp` on.
-    :ivar octetsIn: octets received.
-    :ivar octetsOut: octets given to the transport.
-    :ivar tape: the last chunks, both ways; who follows the connection gives it another one.
     """
 
+    conduit: Conduit
     link: Link
     _wire: Wire
 
@@ -79,84 +73,42 @@ class LinkProtocol(Protocol):
         self._makeLink = makeLink
         self._owner = owner
         self._clock = clock
+        self._seconds = clock.seconds
         self._alarm = Alarm(clock, self._wake)
         self._cutter: IDelayedCall | None = None
-        self._down = False
-        self._congested = False
-        self._unread = 0
         self.peer = self.local = "-"
-        self._lost = False
+        self._isDown = False
+        self._isLost = False
         self._waiters: list[Deferred[object]] = []
-        self.octetsIn = 0
-        self.octetsOut = 0
-        self.tape = Tape()
-        self._now = 0.0  # of the last call from outside; saves reading the clock for the tape
 
     # -- what the owner does ----------------------------------------------------------------
 
-    @property
-    def window(self) -> int:
-        """How many ASDUs may be sent now; 0 while the transport's write buffer is full.
-
-        So the buffer is bounded even for a peer that acknowledges what it has not read.
-        """
-        return 0 if self._congested else self.link.window
-
     def send(self, asdus: Sequence[bytes]) -> None:
-        """Send ASDUs, at most `window`, with one write.
+        """Send ASDUs, at most `Conduit.window`, with one write.
 
         :raises ValueError: as `Link.send`.
         """
-        self._now = now = self._clock.seconds()
-        self.link.send(asdus, now)
-        self._flush()
+        self.conduit.send(asdus, self._seconds())
 
     def start(self) -> None:
         """Start data transfer (controlling station)."""
-        self._now = now = self._clock.seconds()
+        now = self._seconds()
         self.link.start(now)
-        self._flush()
+        self.conduit.flush(now)
 
     def stop(self) -> None:
         """Stop data transfer (controlling station)."""
-        self._now = now = self._clock.seconds()
+        now = self._seconds()
         self.link.stop(now)
-        self._flush()
-
-    def hold(self, held: bool) -> None:
-        """Withhold acknowledgements of received I frames, or give them again."""
-        link = self.link
-        if held == link.automatic:
-            link.automatic = not held
-            if not held:
-                self._now = now = self._clock.seconds()
-                link.release(link.received, now)
-                self._flush()
-
-    def release(self, count: int) -> None:
-        """Acknowledge the first `count` I frames received, and never less again.
-
-        :raises ValueError: as `Link.release`.
-        """
-        if not self._down:
-            self._now = now = self._clock.seconds()
-            self.link.release(count, now)
-            self._flush()
-
-    def pause(self, paused: bool) -> None:
-        """Stop or resume reading from the socket."""
-        if not self._down:
-            transport = self._tcp
-            (transport.pauseProducing if paused else transport.resumeProducing)()
+        self.conduit.flush(now)
 
     def close(self, cause: CloseCause, detail: str = "") -> None:
         """Close the connection; the owner is told at once, through `linkDown`."""
-        if self._down:
+        if self._isDown:
             return
         dead = cause in _DEAD_PEER
         if not dead:
-            self._now = self._clock.seconds()
-            self._flush()
+            self.conduit.flush(self._seconds())
         try:
             self._goDown(cause, detail)
         finally:
@@ -173,11 +125,22 @@ class LinkProtocol(Protocol):
 
     def whenLost(self) -> Deferred[object]:
         """Fires with None when the TCP connection is gone."""
-        if self._lost:
+        if self._isLost:
             return succeed(None)
         waiter: Deferred[object] = Deferred()
         self._waiters.append(waiter)
         return waiter
+
+    # -- what the conduit asks for ----------------------------------------------------------
+
+    def deliver(self, events: list[LinkEvent]) -> None:
+        """Tell the owner."""
+        self._owner.linkEvents(self, events)
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading from the socket."""
+        transport = self._tcp
+        (transport.pauseProducing if paused else transport.resumeProducing)()
 
     # -- what the transport does ------------------------------------------------------------
 
@@ -192,27 +155,16 @@ class LinkProtocol(Protocol):
         self._wire = Wire(transport, self._setCongested)
         self.peer = addressText(transport.getPeer())
         self.local = addressText(transport.getHost())
-        self._now = now = self._clock.seconds()
+        now = self._seconds()
         self.link = self._makeLink(now)
+        self.conduit = Conduit(
+            self.link, self, self._wire.write, self._alarm, self.peer, self.local
+        )
         self._owner.linkUp(self)
-        self._flush()
+        self.conduit.flush(now)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._down:
-            return
-        self._now = now = self._clock.seconds()
-        size = len(data)
-        self.octetsIn += size
-        tape = self.tape
-        tape.append((now, size, data[tape.tail]))
-        if len(tape) > CHUNKS:
-            tape.fold()
-        count = self.link.receiveS(data, now) if size == HEAD_LENGTH else -1
-        if count < 0:
-            self._handle(self.link.receive(data, now))
-        else:
-            self._owner.linkAcknowledged(self, count, now)
-            self._flush()
+        self.conduit.received(data, self._seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._cutter and self._cutter.active():
@@ -222,73 +174,27 @@ class LinkProtocol(Protocol):
             self._goDown(CloseCause.PEER_CLOSED, "")
         else:
             self._goDown(CloseCause.PEER_RESET, str(reason.value))
-        self._lost = True
-        # Both refer to this connection. Without them no cycle is left for the garbage collector.
-        del self._wire, self._alarm
+        self._isLost = True
+        # All refer to this connection. Without them no cycle is left for the garbage collector.
+        del self.conduit, self._wire, self._alarm
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
     # -- between the two --------------------------------------------------------------------
 
-    def _handle(self, events: list[LinkEvent]) -> None:
-        """Tell the owner what happened, write what is due, close if need be."""
-        closed = events.pop() if events and isinstance(events[-1], Closed) else None
-        # A congested peer's replies go out, and are counted, before the owner adds I frames.
-        replies = self._flush() if self._congested and not closed else 0
-        if events:
-            self._owner.linkEvents(self, events)
-        if isinstance(closed, Closed):
-            self.close(closed.cause, closed.detail)
-            return
-        self._flush()
-        if replies:
-            self._countUnread(replies)
-
-    def _flush(self) -> int:
-        """Write what the link has to say, return how many octets; see that it is woken in time."""
-        if self._down:
-            return 0
-        link = self.link
-        size = 0
-        if link.output:
-            data = link.takeOutput()
-            size = len(data)
-            self.octetsOut += size
-            tape = self.tape
-            tape.append((self._now, -size, data[tape.tail]))
-            if len(tape) > CHUNKS:
-                tape.fold()
-            self._wire.write(data)
-        if link.soonest < self._alarm.at:
-            self._alarm.set(link.soonest)
-        return size
-
-    def _countUnread(self, octets: int) -> None:
-        """Close a peer that makes us reply and does not read; see `UNREAD_MAX`."""
-        self._unread += octets
-        if self._unread > UNREAD_MAX:
-            self.close(CloseCause.TOO_SLOW, f"{self._unread} octets of replies not read")
-
     def _setCongested(self, congested: bool) -> None:
-        self._congested = congested
-        self._unread = 0
-        if not congested and not self._down:
-            self._now = self._clock.seconds()
-            self._owner.linkEvents(self, [DRAINED])
-            self._flush()
+        self.conduit.setCongested(congested, self._seconds())
 
     def _wake(self) -> None:
-        self._now = now = self._clock.seconds()
-        self.tape.rest(now)
-        self._handle(self.link.wake(now))
+        self.conduit.wake(self._seconds())
 
     def _goDown(self, cause: CloseCause, detail: str) -> None:
-        if self._down:
+        if self._isDown:
             return
-        self._down = True
+        self._isDown = True
         self._alarm.cancel()
-        self.link.shut()
+        self.conduit.shut()
         self._owner.linkDown(self, cause, detail)
 
     def _cut(self) -> None:

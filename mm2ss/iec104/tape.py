@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar
 
 from mm2ss.iec104.apci import START, CloseCause, UFunction
 
@@ -15,8 +14,6 @@ CHUNKS = 32
 #: Octets at the end of a chunk that are kept: two of the longest APDUs. With `CHUNKS` it bounds a
 #: connection's memory: below 25 kB at the busiest.
 KEPT = 512
-#: Cuts a chunk to `KEPT`; what is shorter stays the same object.
-TAIL = slice(-KEPT, None)
 #: Seconds after which chunks are packed: thousands of connections say nothing but TESTFR, and that
 #: seldom. Of TESTFR the last `TESTS` chunks are kept, so that it does not push out the rest.
 IDLE = 15.0
@@ -29,34 +26,38 @@ _HEAD = Struct("<diH")
 _TESTS = (UFunction.TESTFR_ACT, UFunction.TESTFR_CON)
 
 
-class Tape(list[Chunk]):
+class Tape:
     """The last chunks of one connection.
 
-    It is on the way of every octet. So who records appends by himself, and looks at the length::
-
-        tape.append((now, size, data[tape.tail]))
-        if len(tape) > CHUNKS:
-            tape.fold()
-
-    :cvar tail: what of a chunk is to be recorded.
+    :ivar ear: told of each chunk, whole, if somebody follows the connection: its time, its length
+        (negative = sent) and its octets.
     """
 
-    __slots__ = ("_packed",)
-    tail: ClassVar[slice] = TAIL
+    __slots__ = ("_packed", "_recent", "ear")
 
-    def __init__(self, other: Tape | None = None) -> None:
-        """:param other: the tape that this one continues."""
-        super().__init__(other or ())
-        self._packed: bytes = other._packed if other is not None else b""
-
-    def fold(self) -> None:
-        """Forget the older half."""
-        del self[: CHUNKS // 2]
+    def __init__(self) -> None:
+        self._recent: list[Chunk] = []
         self._packed = b""
+        self.ear: Callable[[float, int, bytes], None] | None = None
+
+    def add(self, now: float, size: int, octets: bytes) -> None:
+        """A chunk passes.
+
+        :param now: monotonic seconds.
+        :param size: its length; positive = received, negative = sent.
+        """
+        recent = self._recent
+        recent.append((now, size, octets if len(octets) <= KEPT else octets[-KEPT:]))
+        if len(recent) > CHUNKS:
+            del recent[: CHUNKS // 2]
+            self._packed = b""
+        if self.ear is not None:
+            self.ear(now, size, octets)
 
     def rest(self, now: float) -> None:
         """Take less memory if little has happened lately; called now and then."""
-        if not self or now - self[0][0] < IDLE:
+        recent = self._recent
+        if not recent or now - recent[0][0] < IDLE:
             return
         chunks = self.chunks()
         tests = [number for number, chunk in enumerate(chunks) if _isTest(chunk)]
@@ -66,11 +67,11 @@ class Tape(list[Chunk]):
             _HEAD.pack(time, size, len(octets)) + octets
             for time, size, octets in kept[-CHUNKS // 2 :]
         )
-        self.clear()
+        recent.clear()
 
     def chunks(self) -> tuple[Chunk, ...]:
         """All that is kept, in order."""
-        return (*_unpacked(self._packed), *self)
+        return (*_unpacked(self._packed), *self._recent)
 
 
 def _isTest(chunk: Chunk) -> bool:

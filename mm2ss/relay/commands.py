@@ -89,7 +89,7 @@ class Commands:
         """The RTU's connection is gone, and with it every request."""
         self._now = now
         self._rtu = None
-        for turn in (*self._queue.clear(), *self._lines.waiting()):
+        for turn in (*self._queue.clear(now), *self._lines.waiting()):
             self._unwait(turn)
             if controls(turn.asdu):
                 self._trail.tell(
@@ -161,7 +161,7 @@ class Commands:
         # A chunk that fills the queue is acknowledged already when that is seen; k more may come.
         if master.load > QUEUE_MAX + 2 * self._config.masters.k:
             master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
-        master.throttle()
+        master.throttle(now)
         self._look(now)
 
     def left(self, master: Master, now: float) -> None:
@@ -213,7 +213,7 @@ class Commands:
                 break
             batch.append(self._register(turn, now))
         if batch:
-            rtu.send(batch)
+            rtu.send(batch, now)
 
     def _next(self, now: float) -> Turn[Master] | None:
         """What is sent next: those whose wait is over, then one of each master in turn."""
@@ -230,7 +230,7 @@ class Commands:
             master = waited.owners[0]
             if self._mayRun(waited, master, now):
                 return waited
-            master.throttle()
+            master.throttle(now)
         return None
 
     def _mayRun(self, turn: Turn[Master], master: Master, now: float) -> bool:
@@ -325,7 +325,7 @@ class Commands:
             if turn.asdu[0] == TypeId.C_RP_NA_1:
                 self._reset = request
         self._unwait(turn)
-        master.throttle()
+        master.throttle(now)
         return from_(turn.asdu, slot)
 
     # -- how it ends ------------------------------------------------------------------------
@@ -363,7 +363,7 @@ class Commands:
             turn.waited = False
             for master, _ in turn.parties:
                 master.inLine -= 1
-                master.throttle()
+                master.throttle(self._now)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -388,7 +388,7 @@ class Commands:
                 cleared.remove(turn)
             self._refuse(turn, _TOO_LONG)
             self._leave(turn)
-        for turn in self._queue.takeOlder(now - self._options.commandAgeMax):
+        for turn in self._queue.takeOlder(now - self._options.commandAgeMax, now):
             self._refuse(turn, _TOO_LONG)
 
     def _look(self, now: float) -> None:

@@ -59,6 +59,7 @@ class Custody:
         self.through = config.options.ackMode is AckMode.THROUGH
         self._rtu = config.rtu
         self._mastersW = config.masters.w
+        self._isNarrow = config.rtu.k < config.masters.w
         self._ledger = ledger
         self._journal = journal
         if journal is not None:
@@ -127,12 +128,13 @@ class Custody:
         """
         self._now = now
         ledger = self._ledger
-        if ledger.secured > self._submitted:
-            self._submitted = ledger.secured
+        secured = ledger.secured
+        if secured > self._submitted:
+            self._submitted = secured
         if self._floor < self._journalled:
             self._tellFloor()
-        point = self._ack.reached(ledger.secured)
-        if self._rtu.k < self._mastersW:
+        point = self._ack.reached(secured)
+        if self._isNarrow:
             self._watchWindow(self._ack.received - point, now)
         if self._submitted < ledger.end and (self._rush or now >= self._dueAt):
             point = self._secureDue(point, now)

@@ -7,7 +7,7 @@ command of a master through `masterReceived`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from mm2ss.config.addresses import isWithin
@@ -95,6 +95,11 @@ class Exchange:
             self._commands.deadline, self._custody.deadline, self._pressure.lookAt, self._expireAt
         )
 
+    @property
+    def eventsDeadline(self) -> float:
+        """The same, but only as far as the arrival of events may bring it nearer."""
+        return min(self._custody.deadline, self._pressure.lookAt)
+
     def snapshot(
         self, transfer: str, refused: dict[str, int], links: LinksSnapshot, now: float
     ) -> GroupSnapshot:
@@ -158,7 +163,7 @@ class Exchange:
         It confirms the stop when all its frames are acknowledged, so they are made safe now.
         """
         self._commands.rtuStopping()
-        self._pressure.rtuStopping()
+        self._pressure.rtuStopping(now)
         self._custody.mastersListen(False)
         self.acknowledge(now)
 
@@ -170,24 +175,26 @@ class Exchange:
         self._commands.rtuLost(now)
         self.acknowledge(now)
 
-    def rtuReceived(self, outlet: Outlet, asdus: list[bytes], now: float) -> None:
+    def rtuReceived(self, outlet: Outlet, asdus: Sequence[bytes], now: float) -> None:
         """Give each ASDU to whom it is for."""
         ledger = self._ledger
-        ledger.mark(now)
         start = ledger.end
+        ledger.arrivals.came(start, ledger.base, now)
+        usual = self._inSession and areForAll(asdus)
         others: list[int] = []  # frames that did not enter the ledger
-        if self._inSession and areForAll(asdus):
+        if usual:
             ledger.extend(asdus)
         elif not self._route(outlet, asdus, others, now):
             return
         self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
             master.pump(now)
-        self._commands.pump(now)
+        if not usual:
+            self._commands.pump(now)
         self._pressure.look(now)
         self.acknowledge(now)
 
-    def _route(self, outlet: Outlet, asdus: list[bytes], others: list[int], now: float) -> bool:
+    def _route(self, outlet: Outlet, asdus: Sequence[bytes], others: list[int], now: float) -> bool:
         """Give each ASDU to whom it is for, one by one.
 
         :param others: gets the number of each frame that did not enter the ledger.
@@ -222,7 +229,7 @@ class Exchange:
         if self._custody.failing != self._keeping:
             self._noteKeeping()
         if self._line is not None and not self._pressure.held:
-            self._line.release(point)
+            self._line.release(point, now)
 
     def _noteKeeping(self) -> None:
         """Events have begun, or ceased, to wait at the RTU for the journal."""
@@ -330,8 +337,6 @@ class Exchange:
         """A master acknowledged the first `count` frames of its connection."""
         settled = self._ledger.settled
         master.acknowledged(count, now)
-        master.pump(now)
-        master.throttle()
         if self._pressure.held:
             self._pressure.decide(now)
         elif self._ledger.settled == settled:

@@ -46,16 +46,16 @@ class FairQueue:
             self._masters.remove(master)
         return dropped
 
-    def clear(self) -> list[Turn[Master]]:
+    def clear(self, now: float) -> list[Turn[Master]]:
         """Nothing is to be sent any more; returns all that waited."""
         waited = [*self.cleared]
         self.cleared.clear()
         for master in tuple(self._masters):
             waited += self.drop(master)
-            master.throttle()
+            master.throttle(now)
         return waited
 
-    def takeOlder(self, than: float) -> Iterable[Turn[Master]]:
+    def takeOlder(self, than: float, now: float) -> Iterable[Turn[Master]]:
         """Take what came before a moment, without the cleared."""
         for master in tuple(self._masters):
             while master.queue and master.queue[0][1] < than:
@@ -63,4 +63,4 @@ class FairQueue:
                 yield Turn(master, asdu, since)
             if not master.queue:
                 self._masters.remove(master)
-            master.throttle()
+            master.throttle(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from mm2ss.config.model import AckMode, Address, GroupConfig, Host
 from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
+from mm2ss.iec104.conduit import Conduit
 from mm2ss.iec104.link import (
     Acknowledged,
     Drained,
@@ -233,32 +234,37 @@ class GroupService(MultiService):
     def linkUp(self, connection: LinkProtocol) -> None:
         """The RTU is connected."""
         self._rtu = connection
-        self._traffic.began(connection)
-        self.trace.opened(Leg.RTU, connection)
+        conduit = connection.conduit
+        conduit.onReceived = partial(self._received, conduit)
+        self._traffic.began(conduit)
+        self.trace.opened(Leg.RTU, conduit)
         self._ignored = 0
         self._schedule("proven", PROVEN, self._retry.reset)
         self.note("RTU connected", connection.peer)
-        self._exchange.rtuConnected(connection)
+        self._exchange.rtuConnected(conduit)
         self._life.rtuUp()
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """The RTU is gone, and with it all masters."""
         self._rtu = None
-        self._traffic.ended(connection)
+        self._traffic.ended(connection.conduit)
         self._unschedule("proven")
         text = closeText(cause, detail)
         orderly = cause is CloseCause.SHUTDOWN
         self._closes[cause.name] += 1
-        self.trace.closed(connection, cause, detail)
+        self.trace.closed(connection.conduit, cause, detail)
         text = f"RTU disconnected: {text} cause={cause.name}"
         self.note(text, connection.peer, warn=not orderly)
         self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
 
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """The RTU acknowledged requests."""
-        self._exchange.rtuAcknowledged(now)
-        self._alarm.set(self._exchange.deadline)
+    def _received(self, conduit: Conduit, asdus: Sequence[bytes], now: float) -> None:
+        """The RTU sent events and nothing else."""
+        exchange = self._exchange
+        exchange.rtuReceived(conduit, asdus, now)
+        deadline = exchange.eventsDeadline
+        if deadline < self._alarm.at:
+            self._alarm.set(deadline)
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The RTU sent something."""
@@ -268,7 +274,7 @@ class GroupService(MultiService):
             if self._rtu is not connection:
                 return
             if isinstance(event, Received):
-                exchange.rtuReceived(connection, event.asdus, now)
+                exchange.rtuReceived(connection.conduit, event.asdus, now)
             elif isinstance(event, (Acknowledged, Drained)):
                 exchange.rtuAcknowledged(now)
             elif isinstance(event, RoundTrip):
@@ -331,7 +337,7 @@ class GroupService(MultiService):
     def transferStarted(self) -> None:
         """The RTU takes requests now."""
         if self._rtu is not None:
-            self._exchange.rtuStarted(self._rtu, self._reactor.seconds())
+            self._exchange.rtuStarted(self._rtu.conduit, self._reactor.seconds())
 
     def stopTransfer(self) -> None:
         """Send STOPDT act to the RTU."""

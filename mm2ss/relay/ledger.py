@@ -80,17 +80,18 @@ class Ledger:
         """Add an entry at `end`."""
         self.extend([asdu])
 
-    def extend(self, asdus: list[bytes]) -> None:
+    def extend(self, asdus: Sequence[bytes]) -> None:
         """Add entries at `end`."""
-        self._entries += asdus
-        self.end += len(asdus)
-        self.octets += sum(map(len, asdus)) + FRAME_OVERHEAD * len(asdus)
-        if len(self._entries) >= self._trimAt:
+        entries = self._entries
+        entries += asdus
+        count = len(asdus)
+        if isinstance(asdus, tuple):  # what masters that keep pace take next
+            self._run = asdus
+            self._runPosition = self.end
+        self.end += count
+        self.octets += len(b"".join(asdus)) + FRAME_OVERHEAD * count
+        if len(entries) >= self._trimAt:
             self.trim()
-
-    def mark(self, now: float) -> None:
-        """What is appended from here on came now."""
-        self.arrivals.came(self.end, self.base, now)
 
     def horizon(self, now: float) -> int:
         """The position before which every entry is older than `age` seconds."""
@@ -103,13 +104,15 @@ class Ledger:
 
     def run(self, position: int, count: int) -> tuple[bytes, ...]:
         """As `slice`; masters that keep pace are given one and the same tuple."""
-        if count > self.end - position:
-            count = self.end - position
-        if self._runPosition != position or len(self._run) != count:
-            self._runPosition = position
+        waiting = self.end - position
+        if count > waiting:
+            count = waiting
+        run = self._run
+        if self._runPosition != position or len(run) != count:
             first = position - self.base
-            self._run = tuple(self._entries[first : first + count])
-        return self._run
+            self._run = run = tuple(self._entries[first : first + count])
+            self._runPosition = position
+        return run
 
     @property
     def pressing(self) -> int:
@@ -122,10 +125,12 @@ class Ledger:
     def settle(self, position: int) -> None:
         """A master has acknowledged all entries before `position`."""
         if position > self.settled:
-            if self.secured > self.settled:
-                self._heldOctets -= self._weigh(self.settled, min(position, self.secured))
+            secured = self.secured
+            if secured > self.settled:
+                self._heldOctets -= self._weigh(self.settled, min(position, secured))
             self.settled = position
-            self.secured = max(self.secured, position)
+            if position > secured:
+                self.secured = position
         entries = len(self._entries)
         if position == self.end and entries >= _TRIM_STEP:  # he caught up; perhaps all have
             self.trim(least=entries // 2)
@@ -197,7 +202,7 @@ class Ledger:
             del self._entries[:count]
             self.base = needed
             full = count - gone.count(b"") if self.thinned > needed - count else count
-            self.octets -= sum(map(len, gone)) + FRAME_OVERHEAD * full + _EMPTY * (count - full)
+            self.octets -= len(b"".join(gone)) + FRAME_OVERHEAD * full + _EMPTY * (count - full)
         self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
 
     def attach(self, reader: Reader, position: int | None = None) -> None:
@@ -248,6 +253,10 @@ class Reader:
     :ivar keeps: whether its acknowledgement settles.
     :ivar sent: frames taken for the master's connection.
     :ivar delivered: of these, acknowledged.
+    :ivar lane: what waits for this master alone: the position before which it is to be sent, and
+        the frame.
+    :ivar flight: what was sent and is not acknowledged, as runs: frames sent up to and with the
+        run, the ledger position after it, and whether its frames are ledger entries. At most k.
     """
 
     def __init__(self, ledger: Ledger, keeps: bool = True) -> None:
@@ -256,33 +265,16 @@ class Reader:
         self.reached = 0
         self.keeps = keeps
         self._ledger = ledger
-        self._lane: list[tuple[int, bytes]] = []
+        self.lane: list[tuple[int, bytes]] = []
         self._laneOctets = 0
-        # What was sent and is not acknowledged, as runs: frames sent up to and with the run, the
-        # ledger position after it, and whether its frames are ledger entries. At most k runs.
-        self._flight: list[tuple[int, int, bool]] = []
+        self.flight: list[tuple[int, int, bool]] = []
         self.sent = 0
         self.delivered = 0
 
     @property
-    def laneLength(self) -> int:
-        """Frames in the lane."""
-        return len(self._lane)
-
-    @property
-    def hasMore(self) -> bool:
-        """Whether anything is there to be sent."""
-        return self.position < self._ledger.end or bool(self._lane)
-
-    @property
-    def inFlight(self) -> bool:
-        """Whether anything sent is unacknowledged."""
-        return bool(self._flight)
-
-    @property
     def waiting(self) -> int:
         """Frames not sent yet; what waited before the master started does not count."""
-        return self._ledger.end - max(self.position, self.joined) + len(self._lane)
+        return self._ledger.end - max(self.position, self.joined) + len(self.lane)
 
     @property
     def waitingOctets(self) -> int:
@@ -300,7 +292,7 @@ class Reader:
         self._put(self.position, asdu)
 
     def _put(self, stamp: int, asdu: bytes) -> None:
-        self._lane.append((stamp, asdu))
+        self.lane.append((stamp, asdu))
         octets = len(asdu) + FRAME_OVERHEAD
         self._laneOctets += octets
         self._ledger.octets += octets
@@ -308,13 +300,15 @@ class Reader:
     def take(self, limit: int) -> Sequence[bytes]:
         """The next frames to send, at most `limit`, lane and ledger merged; they are in flight."""
         ledger = self._ledger
-        lane = self._lane
-        if not lane and self.position >= ledger.thinned:
-            run = ledger.run(self.position, limit)
-            if run:
-                self.position += len(run)
-                self.sent += len(run)
-                self._flight.append((self.sent, self.position, True))
+        lane = self.lane
+        position = self.position
+        if not lane and position >= ledger.thinned:
+            run = ledger.run(position, limit)
+            count = len(run)
+            if count:
+                self.position = position = position + count
+                self.sent = sent = self.sent + count
+                self.flight.append((sent, position, True))
             return run
         frames: list[bytes] = []
         while limit > 0:
@@ -334,7 +328,7 @@ class Reader:
             frames += chunk
             limit -= len(chunk)
             self.sent += len(chunk)
-            self._flight.append((self.sent, self.position, shared))
+            self.flight.append((self.sent, self.position, shared))
         return frames
 
     def _passDropped(self, stop: int) -> None:
@@ -343,7 +337,7 @@ class Reader:
             self.position += 1
 
     def _popLane(self) -> bytes:
-        asdu = self._lane.pop(0)[1]
+        asdu = self.lane.pop(0)[1]
         octets = len(asdu) + FRAME_OVERHEAD
         self._laneOctets -= octets
         self._ledger.octets -= octets
@@ -352,10 +346,12 @@ class Reader:
     def acknowledged(self, count: int) -> None:
         """The master has acknowledged the first `count` frames of its connection."""
         self.delivered = count
-        flight = self._flight
+        flight = self.flight
         reached = self.reached
         while flight and flight[0][0] <= count:
-            reached = max(reached, flight.pop(0)[1])
+            position = flight.pop(0)[1]
+            if position > reached:
+                reached = position
         if flight and flight[0][2]:
             after, position, _ = flight[0]
             # Part of a run; before its first frame this is no more than was reached already.
@@ -366,6 +362,6 @@ class Reader:
 
     def clearLane(self) -> None:
         """Forget what waits for this master alone."""
-        self._lane.clear()
+        self.lane.clear()
         self._ledger.octets -= self._laneOctets
         self._laneOctets = 0

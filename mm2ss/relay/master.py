@@ -26,13 +26,13 @@ class Outlet(Protocol):
     def window(self) -> int:
         """How many ASDUs may be sent now; 0 unless data transfer is started."""
 
-    def send(self, asdus: Sequence[bytes]) -> None:
+    def send(self, asdus: Sequence[bytes], now: float) -> None:
         """Send ASDUs, at most `window`."""
 
-    def hold(self, held: bool) -> None:
+    def hold(self, held: bool, now: float) -> None:
         """Withhold the acknowledgement of what is received, or give it again."""
 
-    def release(self, count: int) -> None:
+    def release(self, count: int, now: float) -> None:
         """Acknowledge the first `count` I frames of the connection, and never less again."""
 
     def pause(self, paused: bool) -> None:
@@ -59,6 +59,7 @@ class Master:
     :ivar started: whether data transfer is started; only then anything is sent to it.
     :ivar slot: its originator address towards the RTU, once it has asked for something.
     :ivar queue: requests that wait for their turn, each with the time it came.
+    :ivar throttled: the acknowledgement of its requests is withheld.
     :ivar heldBack: how often the RTU was held back for its sake.
     :ivar inLine: its requests that wait until others of their kind are done.
     """
@@ -82,6 +83,7 @@ class Master:
         self._ledger = ledger
         self._progress = 0.0
         self._refusals = 0
+        self.throttled = False
         self.heldBack = 0
 
     @property
@@ -93,7 +95,7 @@ class Master:
     def load(self) -> int:
         """Its requests that wait, and the relay's own answers to them that wait for it."""
         if self._refusals:
-            self._refusals = min(self._refusals, self.reader.laneLength)
+            self._refusals = min(self._refusals, len(self.reader.lane))
         return len(self.queue) + self.inLine + self._refusals
 
     def refuse(self, answer: bytes) -> None:
@@ -101,9 +103,12 @@ class Master:
         self._refusals += 1
         self.reader.add(answer)
 
-    def throttle(self) -> None:
+    def throttle(self, now: float) -> None:
         """Let its requests be acknowledged only while not too many of them wait."""
-        self.outlet.hold(self.load > QUEUE_MAX)
+        held = self.load > QUEUE_MAX
+        if held != self.throttled:
+            self.throttled = held
+            self.outlet.hold(held, now)
 
     def start(self, greeting: bytes, position: int | None, now: float) -> None:
         """Data transfer starts: first `greeting`, then all that is not settled, then what comes.
@@ -123,24 +128,27 @@ class Master:
     def pump(self, now: float) -> None:
         """Send what waits, as far as the window allows."""
         reader = self.reader
-        if not self.started or not reader.hasMore:
+        ledger = self._ledger
+        position = reader.position
+        if not self.started or (position >= ledger.end and not reader.lane):
             return
         window = self.outlet.window
         if window > 0:
-            idle = not reader.inFlight
-            position = reader.position
+            if not reader.flight:
+                self._progress = now
             frames = reader.take(window)
             if frames:
-                if idle:
-                    self._progress = now
                 if reader.position > position >= reader.joined:
-                    self._ledger.arrivals.sent(position, now)
-                self.outlet.send(frames)
+                    ledger.arrivals.sent(position, now)
+                self.outlet.send(frames, now)
 
     def acknowledged(self, count: int, now: float) -> None:
         """The master acknowledged the first `count` frames of its connection."""
         self._progress = now
         self.reader.acknowledged(count)
+        self.pump(now)
+        if self.throttled:
+            self.throttle(now)
 
     def snapshot(self, now: float) -> MasterSnapshot:
         """Its figures of this moment."""
@@ -164,4 +172,4 @@ class Master:
 
     def silence(self, now: float) -> float:
         """Seconds since it last acknowledged anything while something is unacknowledged."""
-        return now - self._progress if self.reader.inFlight else 0.0
+        return now - self._progress if self.reader.flight else 0.0

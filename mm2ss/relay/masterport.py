@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -174,30 +175,24 @@ class MasterPort:
         """A master is connected."""
         address = addressOf(connection.transport.getPeer())  # type: ignore[union-attr]  # it is connected
         self._sessions[connection] = _Session(address)
-        self._traffic.began(address, connection)
-        self._trace.opened(Leg.MASTER, connection)
+        self._traffic.began(address, connection.conduit)
+        self._trace.opened(Leg.MASTER, connection.conduit)
         self._note(f"connected, {self._population}", connection.peer)
         self._group.mastersChanged()
 
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """A master is gone."""
         session = self._sessions.pop(connection)
-        self._traffic.ended(session.address, connection)
+        self._traffic.ended(session.address, connection.conduit)
         self._leaving.append(connection)
         connection.whenLost().addCallback(lambda _: self._leaving.remove(connection))
         if session.master is not None:
             self._exchange.masterGone(session.master, self._reactor.seconds())
         self.closes[cause.name] += 1
-        self._trace.closed(connection, cause, detail)
+        self._trace.closed(connection.conduit, cause, detail)
         text = f"{closeText(cause, detail)}, {self._population}"
         self._note(f"disconnected: {text} cause={cause.name}", connection.peer)
         self._group.mastersChanged()
-
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """A master acknowledged; nothing becomes due earlier by it."""
-        master = self._sessions[connection].master
-        if master is not None:
-            self._exchange.masterAcknowledged(master, count, now)
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A master sent something."""
@@ -232,9 +227,11 @@ class MasterPort:
             if session.master is None:
                 self._traffic.started(session.address)
                 rights = rightsOf(self._config, session.address)
-                session.master = self._exchange.masterStarted(
-                    connection, session.address, rights, now
-                )
+                conduit = connection.conduit
+                master = self._exchange.masterStarted(conduit, session.address, rights, now)
+                session.master = master
+                # Nothing becomes due earlier by it.
+                conduit.onAcknowledged = partial(self._exchange.masterAcknowledged, master)
             else:
                 self._exchange.masterResumed(session.master, now)
         elif isinstance(event, StopRequested) and session.master is not None:

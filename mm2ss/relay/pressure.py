@@ -65,13 +65,13 @@ class Pressure:
         self._rtu = rtu
         self.decide(now)
 
-    def rtuStopping(self) -> None:
+    def rtuStopping(self, now: float) -> None:
         """The RTU is to stop, and confirms that when all its frames are acknowledged."""
         rtu = self._rtu
         held, paused = self.held, self._paused
         self.rtuLost()
         if rtu is not None and held and self._immediate:
-            rtu.hold(False)
+            rtu.hold(False, now)
         if rtu is not None and paused:
             rtu.pause(False)
 
@@ -111,7 +111,7 @@ class Pressure:
         lanes = [
             master
             for master in self._masters
-            if master.reader.laneLength > half and master.silence(now) < STALL
+            if len(master.reader.lane) > half and master.silence(now) < STALL
         ]
         held = full or bool(lanes)
         if held and not full and self.held and now - self._heldSince >= STALL:
@@ -122,7 +122,7 @@ class Pressure:
             if held:
                 self._count(lanes)
             if self._immediate:
-                self._rtu.hold(held)
+                self._rtu.hold(held, now)
         paused = full and (self._paused or self._ledger.pressing >= self._ledgerMax * EXCESS)
         if paused != self._paused and self._rtu is not None:
             self._paused = paused

@@ -7,9 +7,10 @@ answer is for the master that asked, which `requests` finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
 
+from mm2ss.iec104.apci import HEAD_LENGTH, joinRun
 from mm2ss.iec104.asdu import HEADER_LENGTH, Cause, TypeId
 
 
@@ -70,9 +71,21 @@ def classify(typeId: int, cause: int) -> Audience:
     return Audience.REQUESTER
 
 
-def areForAll(asdus: Iterable[bytes]) -> bool:
+def areForAll(asdus: Sequence[bytes]) -> bool:
     """Whether all of these go to all masters as they are (originator address 0)."""
     every = Audience.ALL
+    first = asdus[0]
+    if isinstance(asdus, tuple) and len(asdus) > 1 and len(first) >= HEADER_LENGTH:
+        # A run: most have one type and one cause, which are looked at all at once.
+        frames, step = joinRun(asdus)
+        count = len(asdus)
+        if (
+            step
+            and frames[HEAD_LENGTH + 3 :: step].count(0) == count
+            and frames[HEAD_LENGTH + 2 :: step].count(first[2]) == count
+            and frames[HEAD_LENGTH::step].count(first[0]) == count
+        ):
+            return AUDIENCES[first[0] << 6 | first[2] & 0x3F] is every
     for asdu in asdus:
         if len(asdu) < HEADER_LENGTH or asdu[3]:
             return False

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.stream import Cutter
-from mm2ss.iec104.tape import TAIL, Chunk, Recording, Tape
+from mm2ss.iec104.tape import Recording, Tape
 from mm2ss.iec104.words import frameWords
 from mm2ss.relay.snapshot import TraceSnapshot
 
@@ -61,7 +61,7 @@ class Leg(Enum):
 
 
 class Tapped(Protocol):
-    """What a trace needs of a connection; see `iec104.protocol.LinkProtocol`."""
+    """What a trace needs of a connection; see `iec104.conduit.Conduit`."""
 
     peer: str
     local: str
@@ -192,10 +192,10 @@ class Trace:
     # -- followers --------------------------------------------------------------------------
 
     def _listen(self, connection: Tapped, new: bool) -> None:
-        connection.tape = _Ear(self, connection, self._open[connection], new)
+        connection.tape.ear = _Ear(self, _nameOf(self._open[connection], connection), new)
 
     def _unlisten(self, connection: Tapped) -> None:
-        connection.tape = Tape(connection.tape)
+        connection.tape.ear = None
 
     def _unlistenAll(self) -> None:
         if not self._followers:
@@ -254,23 +254,19 @@ class Traces:
         return trace
 
 
-class _Ear(Tape):
-    """The tape of a connection that is followed: it hears all, and keeps as much as ever."""
+class _Ear:
+    """Hears what passes on a connection that is followed.
 
-    __slots__ = ("_cutters", "_trace", "_ways")
-    tail = slice(None)
+    :param name: who is at its other end.
+    :param new: nothing has passed yet.
+    """
 
-    def __init__(self, trace: Trace, connection: Tapped, leg: Leg, new: bool) -> None:
-        super().__init__(connection.tape)
-        name = _nameOf(leg, connection)
+    def __init__(self, trace: Trace, name: str, new: bool) -> None:
         self._trace = trace
         self._cutters = {True: Cutter(new), False: Cutter(new)}
         self._ways = {True: f"{name} > relay", False: f"relay > {name}"}
 
-    def append(self, chunk: Chunk) -> None:
-        """Keep a chunk, and tell it."""
-        time, size, octets = chunk
-        super().append((time, size, octets[TAIL]))
+    def __call__(self, _time: float, size: int, octets: bytes) -> None:
         received = size > 0
         for apdu, piece in self._cutters[received].feed(octets):
             if self._trace.roomFor():

@@ -13,7 +13,7 @@ ABSENT_MAX = 32
 
 
 class Connection(Protocol):
-    """What is counted of a connection; see `mm2ss.iec104.protocol.LinkProtocol`."""
+    """What is counted of a connection; see `mm2ss.iec104.conduit.Conduit`."""
 
     link: Link
     octetsIn: int

@@ -189,10 +189,6 @@ class DemoMaster(Service):
         for asked in tuple(self._asked):
             asked.answer.errback(NotConnected(closeText(cause, detail)))
 
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """There may be room to send more."""
-        self._pump()
-
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The station sent something."""
         for event in events:
@@ -214,8 +210,8 @@ class DemoMaster(Service):
 
     def _pump(self) -> None:
         connection = self._connection
-        if connection is not None and self._unsent and connection.window:
-            count = min(connection.window, len(self._unsent))
+        if connection is not None and self._unsent and connection.conduit.window:
+            count = min(connection.conduit.window, len(self._unsent))
             connection.send([self._unsent.popleft() for _ in range(count)])
 
     # -- what it hears ----------------------------------------------------------------------

@@ -160,12 +160,6 @@ class SimulatedRtu(Service):
             self.station.stopped()
             self.outbox.connectionLost()
 
-    def linkAcknowledged(self, connection: LinkProtocol, count: int, now: float) -> None:
-        """A controlling station acknowledged: that much can be forgotten."""
-        if connection is self._active:
-            self.outbox.acknowledged(count)
-        self._pump()
-
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A controlling station sent something."""
         for event in events:
@@ -219,8 +213,8 @@ class SimulatedRtu(Service):
     def _pump(self) -> None:
         """Send what the window allows."""
         connection = self._active
-        if connection is not None and connection.window and self.outbox:
-            connection.send(self.outbox.take(connection.window))
+        if connection is not None and connection.conduit.window and self.outbox:
+            connection.send(self.outbox.take(connection.conduit.window))
         self._setAlarm()
 
     def _wake(self) -> None:
