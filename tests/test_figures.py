@@ -43,7 +43,7 @@ def test_histogramCountsEachValueOnce(values: list[float], zeros: int) -> None:
 def test_whatIsSentAtOnceHasNotWaited() -> None:
     """A write in the moment of the arrival counts as 0."""
     arrivals = Arrivals()
-    arrivals.came(0, 0, 5.0)
+    arrivals.came(0, 5.0)
     arrivals.sent(0, 5.0)
     assert arrivals.waits().counts == (1,) + (0,) * len(WAITS)
     assert arrivals.waits().total == 0
@@ -53,7 +53,7 @@ def test_waitIsThatOfTheOldestFrame() -> None:
     """A write behind the arrival counts with the age of the chunk that its first frame is of."""
     arrivals = Arrivals()
     for position, second in ((0, 1.0), (3, 2.0), (5, 4.0)):
-        arrivals.came(position, 0, second)
+        arrivals.came(position, second)
     arrivals.sent(4, 4.5)  # of the chunk that came at 2
     assert arrivals.waits().total == 2.5
     arrivals.sent(5, 4.5)
@@ -63,7 +63,7 @@ def test_waitIsThatOfTheOldestFrame() -> None:
 def test_whatWasThereBeforeHasNoAge() -> None:
     """When the entries of the journal came is not known, and not counted."""
     arrivals = Arrivals()
-    arrivals.came(10, 0, 1.0)
+    arrivals.came(10, 1.0)
     arrivals.sent(3, 2.0)
     assert sum(arrivals.waits().counts) == 0
 
@@ -82,7 +82,7 @@ def test_agesAreRightWhoeverIsBehind(steps: list[tuple[float, int]], speed: int)
     came: list[tuple[int, float]] = []
     for pause, count in steps * (1 + 4 * MARKS_MAX // len(steps)):
         now += pause
-        arrivals.came(position, reader, now)
+        arrivals.came(position, now)
         if count:
             came.append((position, now))
         position += count
@@ -96,6 +96,7 @@ def test_agesAreRightWhoeverIsBehind(steps: list[tuple[float, int]], speed: int)
             reader = min(position, reader + speed)
         while len(came) > 1 and came[1][0] <= reader:
             del came[0]
+        arrivals.forget(reader)
     assert len(arrivals._moments) <= MARKS_MAX
 
 
@@ -104,7 +105,7 @@ def test_horizon() -> None:
     arrivals = Arrivals()
     assert arrivals.before(100.0) == 0
     for position in range(10):
-        arrivals.came(position, 0, float(position))
+        arrivals.came(position, float(position))
     assert arrivals.before(-1.0) == 0
     assert arrivals.before(4.0) == arrivals.before(4.5) == 4
     assert arrivals.before(100.0) == 9

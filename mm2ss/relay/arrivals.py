@@ -32,11 +32,10 @@ class Arrivals:
         self._atOnce = 0
         self._waits = Histogram(WAITS)
 
-    def came(self, position: int, base: int, now: float) -> None:
+    def came(self, position: int, now: float) -> None:
         """A chunk comes now.
 
         :param position: where its first entry will stand.
-        :param base: before this position nothing will be asked for any more.
         """
         self._newest = position
         self._latest = now
@@ -45,7 +44,7 @@ class Arrivals:
             self._positions.append(position)
             moments.append(now)
             if len(moments) > MARKS_MAX:
-                self._shorten(base)
+                self._thin()
 
     def sent(self, position: int, now: float) -> None:
         """A write hands entries to a connection now; the oldest of them stands at `position`."""
@@ -68,11 +67,15 @@ class Arrivals:
         """How long the oldest entry of each write had waited, in seconds."""
         return self._waits.snapshot(self._atOnce)
 
-    def _shorten(self, base: int) -> None:
-        """Forget what is behind everybody; if that is too little, every second mark."""
-        passed = max(bisect_right(self._positions, base) - 1, 0)
-        del self._positions[:passed], self._moments[:passed]
-        self._step = 0.0
-        if len(self._moments) > MARKS_MAX // 2:
-            del self._positions[1::2], self._moments[1::2]
-            self._step = (self._moments[-1] - self._moments[1]) / (MARKS_MAX // 4)
+    def forget(self, position: int) -> None:
+        """Nothing before a position will be asked for any more."""
+        passed = bisect_right(self._positions, position) - 1
+        if passed > 0:
+            del self._positions[:passed], self._moments[:passed]
+            if len(self._moments) <= MARKS_MAX // 2:
+                self._step = 0.0
+
+    def _thin(self) -> None:
+        """Forget every second mark."""
+        del self._positions[1::2], self._moments[1::2]
+        self._step = (self._moments[-1] - self._moments[1]) / (MARKS_MAX // 4)

@@ -99,11 +99,15 @@ class Custody:
 
     def rtuReceived(self, count: int, position: int, others: Sequence[int], now: float) -> None:
         """Frames came from the RTU; as `AckPoint.add`."""
+        if not self.through:  # nobody asks where they are; only their number counts
+            self._ack.received += count
+            return
         self._ack.add(count, position, others)
         if self._ledger.end > position:
             arrivals = self._arrivals
             if not arrivals or now - arrivals[-1][0] >= _GRAIN:
                 arrivals.append((now, position))
+                self._forgetArrivals()
 
     def rtuKnows(self, count: int) -> None:
         """The RTU has received the acknowledgement of the connection's first `count` frames."""

@@ -179,7 +179,7 @@ class Exchange:
         """Give each ASDU to whom it is for."""
         ledger = self._ledger
         start = ledger.end
-        ledger.arrivals.came(start, ledger.base, now)
+        ledger.arrivals.came(start, now)
         usual = self._inSession and areForAll(asdus)
         others: list[int] = []  # frames that did not enter the ledger
         if usual:

@@ -25,7 +25,7 @@ _EMPTY = 8
 #: Cyclic and background data and what an interrogation brought can be had again.
 _REPEATABLE = frozenset((1, 2, *range(20, 37)))
 #: The ledger looks for entries that nobody needs each time it has grown by this many at least.
-_TRIM_STEP = 256
+_TRIM_STEP = 128
 
 
 def isRepeatable(asdu: bytes) -> bool:
@@ -201,6 +201,7 @@ class Ledger:
             gone = self._entries[:count]
             del self._entries[:count]
             self.base = needed
+            self.arrivals.forget(needed)
             full = count - gone.count(b"") if self.thinned > needed - count else count
             self.octets -= len(b"".join(gone)) + FRAME_OVERHEAD * full + _EMPTY * (count - full)
         self._trimAt = max(_TRIM_STEP, 2 * len(self._entries))
