@@ -55,6 +55,16 @@ def test_longChunk() -> None:
     data = STARTDT_ACT + TESTFR_ACT * 200
     bench.connection.dataReceived(data)
     assert bench.conduit.tape.chunks()[0][1:] == (len(data), data[-KEPT:])
+
+
+def test_keepsNothingOfTheTransport() -> None:
+    """What was received is copied, that the transport's block goes; what was sent need not be."""
+    bench = Bench()
+    bench.connect()
+    bench.connection.dataReceived(STARTDT_ACT)
+    _, _, kept = bench.conduit.tape.chunks()[0]
+    assert kept == STARTDT_ACT
+    assert kept is not STARTDT_ACT
     short = bytes(KEPT)
     tape = Tape()
     tape.add(1.0, -KEPT, short)

@@ -46,8 +46,14 @@ class Tape:
         :param now: monotonic seconds.
         :param size: its length; positive = received, negative = sent.
         """
+        if len(octets) > KEPT:
+            kept = octets[-KEPT:]
+        else:
+            # What was received was read into a block of 64 kB, of which the rest was given back.
+            # Such small pieces at the beginning of large blocks, if kept, let the heap grow.
+            kept = b"".join((octets, b"")) if size > 0 else octets
         recent = self._recent
-        recent.append((now, size, octets if len(octets) <= KEPT else octets[-KEPT:]))
+        recent.append((now, size, kept))
         if len(recent) > CHUNKS:
             del recent[: CHUNKS // 2]
             self._packed = b""
