@@ -222,7 +222,14 @@ def test_render(tmp_path: Path) -> None:
     )
     (tmp_path / "bench.json").write_text(json.dumps(measured), "utf-8")
     growth = {"estimate": 1.5, "low": -2.0, "high": 4.0}
-    memory = {"samples": [[3600, 1]], "growth": growth, "delivered": 1234567, "pauses": [0.1, 7.3]}
+    memory = {
+        "samples": [[3600, 1]],
+        "growth": growth,
+        "blocks": [[3600, 7654321]],
+        "blockGrowth": growth,
+        "delivered": 1234567,
+        "pauses": [0.1, 7.3],
+    }
     (tmp_path / "memory.json").write_text(json.dumps(memory), "utf-8")
     row = {
         "work": "w",
@@ -237,6 +244,7 @@ def test_render(tmp_path: Path) -> None:
     page = render(PAGE.read_text("utf-8"), tmp_path, reference)
     for text in ("0.123 s | 0.4 s | `make bench ARGS=twenty`", "812 ns", "2024-06-15", "1,234,567"):
         assert text in page
+    assert "-2 to +4) of 7,654,321" in page
     for text in ("-2.0 to +4.0", "7.3 ms", "0.60 [0.50 – 0.70] | 0.50 | `c`"):
         assert text in page
     assert render(page, tmp_path, reference) == page

@@ -90,13 +90,15 @@ def circumstances(document: Document) -> str:
 
 def memory(document: Document) -> str:
     """What the long run found."""
-    growth = document["growth"]
+    growth, objects = document["growth"], document["blockGrowth"]
     pauses = document["pauses"]
     minutes = document["samples"][-1][0] / 60
     return (
         f"{minutes:.0f} minutes, {document['delivered']:,} deliveries:"
         f" {growth['estimate']:+.1f} kB an hour, {CONFIDENCE:.0%} confidence from"
-        f" {growth['low']:+.1f} to {growth['high']:+.1f} kB an hour. The longest of"
+        f" {growth['low']:+.1f} to {growth['high']:+.1f} kB an hour. Blocks of Python's objects:"
+        f" {objects['estimate']:+.0f} an hour ({objects['low']:+.0f} to {objects['high']:+.0f}) of"
+        f" {document['blocks'][-1][1]:,.0f}. The longest of"
         f" {len(pauses)} garbage collections took {max(pauses, default=0):.1f} ms."
     )
 

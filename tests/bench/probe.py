@@ -1,10 +1,11 @@
-"""twistd with a look from outside: how late the event loop is, and how long collections take.
+"""twistd with a look from outside: how late its event loop is, how long collections take, and how
+many blocks of memory Python's objects have.
 
     python -m tests.bench.probe FILE [twistd's arguments]
 
 The program that runs is the same. Before the loop starts, a heartbeat is put into it and a listener
-to the garbage collector; what they saw stands in FILE when the process has ended. Both write into
-rings of fixed size: the memory of the process does not grow by being watched.
+to the garbage collector; what they saw stands in FILE when the process has ended. All is written
+into rings of fixed size: the memory of the process does not grow by being watched.
 """
 
 from __future__ import annotations
@@ -19,29 +20,31 @@ from typing import Any
 
 #: Seconds between two beats.
 BEAT = 0.01
+#: Seconds between two counts of the blocks.
+COUNT = 1.0
 #: What is kept of each: the last ones.
-_BEATS, _COLLECTIONS = 65_536, 16_384
+_BEATS, _COLLECTIONS, _COUNTS = 65_536, 16_384, 16_384
 
 
 class Ring:
-    """The last so many (moment, seconds)."""
+    """The last so many (moment, value)."""
 
     def __init__(self, size: int) -> None:
         self._moments = array("d", bytes(8 * size))
-        self._seconds = array("d", bytes(8 * size))
+        self._values = array("d", bytes(8 * size))
         self._size = size
         self._count = 0
 
-    def add(self, moment: float, seconds: float) -> None:
+    def add(self, moment: float, value: float) -> None:
         """One more."""
         place = self._count % self._size
-        self._moments[place], self._seconds[place] = moment, seconds
+        self._moments[place], self._values[place] = moment, value
         self._count += 1
 
     def listed(self) -> list[tuple[float, float]]:
         """All that is kept, in any order."""
         kept = min(self._count, self._size)
-        return list(zip(self._moments[:kept], self._seconds[:kept], strict=True))
+        return list(zip(self._moments[:kept], self._values[:kept], strict=True))
 
 
 class Probe:
@@ -55,6 +58,7 @@ class Probe:
         self._reactor = reactor
         self._lags = Ring(_BEATS)
         self._collections = Ring(_COLLECTIONS)
+        self._counts = Ring(_COUNTS)
         self._due = self._begun = 0.0
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger("after", "shutdown", self._write)
@@ -63,12 +67,17 @@ class Probe:
         gc.callbacks.append(self._collecting)
         self._due = time.monotonic()
         self._beat()
+        self._countBlocks()
 
     def _beat(self) -> None:
         now = time.monotonic()
         self._lags.add(now, now - self._due)
         self._due = now + BEAT
         self._reactor.callLater(BEAT, self._beat)
+
+    def _countBlocks(self) -> None:
+        self._counts.add(time.monotonic(), sys.getallocatedblocks())
+        self._reactor.callLater(COUNT, self._countBlocks)
 
     def _collecting(self, phase: str, _info: dict[str, int]) -> None:
         now = time.monotonic()
@@ -78,7 +87,8 @@ class Probe:
             self._collections.add(now, now - self._begun)
 
     def _write(self) -> None:
-        seen = {"lags": self._lags.listed(), "collections": self._collections.listed()}
+        rings = {"lags": self._lags, "collections": self._collections, "blocks": self._counts}
+        seen = {name: ring.listed() for name, ring in rings.items()}
         self._path.write_text(json.dumps(seen), "utf-8")
 
 
