@@ -107,7 +107,7 @@ class Custody:
             arrivals = self._arrivals
             if not arrivals or now - arrivals[-1][0] >= _GRAIN:
                 arrivals.append((now, position))
-                self._forgetArrivals()
+                self._forgetArrivals(self._ledger.secured)
 
     def rtuKnows(self, count: int) -> None:
         """The RTU has received the acknowledgement of the connection's first `count` frames."""
@@ -168,7 +168,7 @@ class Custody:
 
     def _soonest(self) -> float:
         """When something that is not secured must be; as far as is known now."""
-        self._forgetArrivals()
+        self._forgetArrivals(self._submitted)
         due = self._now
         if self._arrivals and not self._rush:
             due = self._arrivals[0][0] + self._patience(self._now)
@@ -182,7 +182,7 @@ class Custody:
         """The position before which everything must be secured now."""
         if self._rush:
             return self._ledger.end
-        self._forgetArrivals()
+        self._forgetArrivals(self._submitted)
         wait = self._patience(now)
         due = next((at for when, at in self._arrivals if when + wait > now), self._ledger.end)
         if now >= self._countAt:
@@ -204,11 +204,12 @@ class Custody:
         else:
             self._countAt = inf
 
-    def _forgetArrivals(self) -> None:
+    def _forgetArrivals(self, before: int) -> None:
+        """Nobody asks any more when the entries before a position came."""
         arrivals = self._arrivals
-        while len(arrivals) > 1 and arrivals[1][1] <= self._submitted:
+        while len(arrivals) > 1 and arrivals[1][1] <= before:
             arrivals.pop(0)
-        if arrivals and self._submitted >= self._ledger.end:
+        if arrivals and before >= self._ledger.end:
             arrivals.clear()
 
     def _tellFloor(self) -> None:
