@@ -13,10 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from mm2ss.config.model import AckMode
 from mm2ss.config.parameters import LinkParameters
-from mm2ss.relay.custody import Custody
+from mm2ss.relay.custody import RETRY, Custody
 from mm2ss.relay.ledger import Ledger, Reader
+from tests.fakes import VirtualClock
 from tests.groups import groupConfig
 from tests.journals import NORTH, JournalWorld
+from tests.memoryjournal import MemoryJournal
 from tests.powercut import ModelDisk
 
 #: k of the RTU.
@@ -347,3 +349,31 @@ def test_whatWasRefusedIsOfferedAgainWhole() -> None:
     world.work(1.0)
     assert custody.step(60.0) == 6
     assert [_number(asdu) for asdu in world.again([NORTH]).north.held] == [1, 2, 3, 4, 5]
+
+
+def test_whatTheDiskRefusedIsOfferedAgainSoon() -> None:
+    """After a write that failed the next try comes after `RETRY`, though newer events have time."""
+    clock = VirtualClock()
+    journal = MemoryJournal(clock)
+    ledger = Ledger(journalled=True, window=_WINDOW)
+    custody = Custody(_CONFIG, ledger, journal, lambda: None)
+    custody.mastersListen(True)
+    ledger.extend([_asdu(0)])
+    custody.rtuReceived(1, 0, (), clock.seconds())
+    assert custody.step(clock.seconds()) == 0
+    journal.failing = True
+    clock.run(custody.deadline - clock.seconds())
+    custody.step(clock.seconds())  # its time has come: it is being written
+    ledger.extend([_asdu(1)])
+    custody.rtuReceived(1, 1, (), clock.seconds())
+    custody.step(clock.seconds())
+    clock.run(journal.latency)
+    assert custody.failing
+    journal.failing = False
+    custody.step(clock.seconds())
+    assert custody.deadline - clock.seconds() <= RETRY
+    clock.run(RETRY)
+    custody.step(clock.seconds())
+    clock.run(journal.latency)
+    assert custody.step(clock.seconds()) >= 1
+    assert custody.deadline - clock.seconds() > RETRY  # the newer one has time

@@ -169,8 +169,8 @@ class Custody:
     def _soonest(self) -> float:
         """When something that is not secured must be; as far as is known now."""
         self._forgetArrivals(self._submitted)
-        due = self._now
-        if self._arrivals and not self._rush:
+        due = self._now  # what came before the first arrival that is known has waited long enough
+        if self._arrivals and self._arrivals[0][1] <= self._submitted and not self._rush:
             due = self._arrivals[0][0] + self._patience(self._now)
         return max(min(due, self._countAt), self._retryAt)
 
