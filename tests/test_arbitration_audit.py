@@ -315,3 +315,34 @@ def test_aWatcherGetsEverythingElse() -> None:
         mirrors = [(asdu[0], asdu[2]) for asdu in watcher.received if asdu[0] >= 45]
         assert sorted(mirrors[1:]) == [(45, 0x47), (100, 7), (100, 10)]
         assert data(5) in watcher.received
+
+
+@pytest.mark.parametrize("content", [SELECT, EXECUTE])
+def test_theAnswerGoesFirst(content: bytes) -> None:
+    """When the trail is told, the master's answers are with its transport: it waits for no file."""
+    with World() as world:
+        world.respond()
+        master = world.master()
+        (connection,) = world.group._masters._sessions
+        sent: list[int] = []
+        asked = request(content=content)
+        audit = world.group._exchange._commands._trail
+        audit._audit = lambda _: sent.append(connection.conduit.octetsOut)
+        before = connection.conduit.octetsOut
+        master.send(asked)
+        world.run()
+        assert sent == [before + (2 - (content == SELECT)) * (6 + len(asked))]
+
+
+def test_toldThoughTheRtuBreaksOff() -> None:
+    """What ended in the chunk for which the RTU's connection was closed has its entry, once."""
+    with World() as world:
+        entries = trailOf(world)
+        master = world.master()
+        master.send(request())
+        world.run()
+        (asked,) = world.rtu.received
+        world.rtu.send(answer(asked), answer(asked, TERM), b"\x01\x01")
+        world.run()
+        assert told(entries) == [("execute", Outcome.TERMINATED)]
+        assert world.notes.about("BAD_ASDU")

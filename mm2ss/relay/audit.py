@@ -89,6 +89,9 @@ Audit = Callable[[AuditEntry], None]
 class Trail:
     """Tells the audit trail of one group how its commands end.
 
+    What has ended is told at the next `flush`, and not before its answers have gone to the
+    masters: a file is written for it, and that takes longer than all else a command needs.
+
     :param group: the group's id.
     :param system: the name of its RTU or system.
     """
@@ -97,14 +100,24 @@ class Trail:
         self._group = group
         self._system = system
         self._audit = audit
+        self._ended: list[tuple[Turn[Any], Outcome, float, str]] = []
 
     def tell(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str = "") -> None:
         """A request has ended; an entry for each master that shared it, if it was a command.
 
         What the relay has refused has its entry whatever it was.
         """
-        if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):
-            return
+        self._ended.append((turn, outcome, now, reason))
+
+    def flush(self) -> None:
+        """Hand over the entries of all that has ended, in that order."""
+        if self._ended:
+            ended, self._ended = self._ended, []
+            for turn, outcome, now, reason in ended:
+                if outcome is Outcome.REFUSED_BY_RELAY or controls(turn.asdu):
+                    self._write(turn, outcome, now, reason)
+
+    def _write(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str) -> None:
         parties = turn.parties
         if turn.ours:
             parties = [(turn.owner, 0)]

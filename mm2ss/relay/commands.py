@@ -100,6 +100,7 @@ class Commands:
         self._locks.clear()
         self._files.clear()
         self._reset = None
+        self._trail.flush()
 
     def answered(
         self, audience: Audience, asdu: bytes, now: float
@@ -200,11 +201,17 @@ class Commands:
     # -- to the RTU -------------------------------------------------------------------------
 
     def pump(self, now: float) -> None:
-        """Send what may be sent, as far as the RTU's window allows, in one write."""
+        """Send what may be sent, as far as the RTU's window allows, in one write.
+
+        Whatever ends commands calls this last; the audit trail is told of them then.
+        """
         self._now = now
         rtu = self._rtu
-        if rtu is None or not self._queue:
-            return
+        if rtu is not None and self._queue:
+            self._send(rtu, now)
+        self._trail.flush()
+
+    def _send(self, rtu: Outlet, now: float) -> None:
         room = rtu.window
         batch: list[bytes] = []
         while len(batch) < room and self._reset is None:
