@@ -58,6 +58,12 @@ _CAUSE: Final = 0x3F
 _SEQUENCE: Final = 0x80
 _COUNT: Final = 0x7F
 
+_SELECT_AT: Final = bytes(
+    _FIRST_OBJECT + info.qualifierOffset if info and info.qualifierOffset is not None else 0
+    for info in map(TYPES.get, range(256))
+)
+"""Where S/E stands in an ASDU of each type; 0 = there is none."""
+
 _HEADER: Final = Struct("<BBBBH")
 _OCTETS: Final = tuple(bytes((number,)) for number in range(256))
 
@@ -126,11 +132,8 @@ def objectAddresses(asdu: bytes) -> Sequence[int]:
 
 def isSelect(asdu: bytes) -> bool:
     """Tell whether S/E of a command says select; False for all that has no S/E."""
-    info = TYPES.get(asdu[0]) if asdu else None
-    if info is None or info.qualifierOffset is None:
-        return False
-    at = _FIRST_OBJECT + info.qualifierOffset
-    return len(asdu) > at and asdu[at] >= 0x80
+    at = _SELECT_AT[asdu[0]] if asdu else 0
+    return 0 < at < len(asdu) and asdu[at] >= 0x80
 
 
 def withOriginator(asdu: bytes, originator: int) -> bytes:

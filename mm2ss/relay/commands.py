@@ -30,6 +30,14 @@ from mm2ss.relay.slots import Slots
 #: Seconds between looks at what waits.
 LOOK = 0.25
 _TOO_LONG = "it waited too long"
+# Found at once; see `requests`.
+_CLOSE = Verdict.CLOSE
+_READER, _DIRECTORY = Audience.READER, Audience.DIRECTORY
+_FILES = (Audience.FILE, Audience.FILE_OFFER)
+_CLOCK, _RESET = TypeId.C_CS_NA_1.value, TypeId.C_RP_NA_1.value
+_ACTIVATION_CON, _DEACTIVATION = Cause.ACTIVATION_CON.value, Cause.DEACTIVATION.value
+_POSITIVE = (Outcome.CONFIRMED, Outcome.TERMINATED)
+_UNANSWERED = (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST)
 
 
 class Commands:
@@ -111,17 +119,17 @@ class Commands:
         """
         self._now = now
         self._patience.progressed(asdu[0], now)
-        if audience is Audience.READER:
+        if audience is _READER:
             request = self.requests.reading(asdu, now)
-        elif audience is Audience.DIRECTORY:
+        elif audience is _DIRECTORY:
             request = self.requests.directory(asdu, now)
         else:
             request = self.requests.answer(asdu, now)
         if request is not None:
-            if asdu[0] in COMMANDS and asdu[2] & 0x3F == Cause.ACTIVATION_CON:
+            if asdu[0] in COMMANDS and asdu[2] & 0x3F == _ACTIVATION_CON:
                 self._roundTrip(now - request.sent, now)
             return request.parties
-        if audience in (Audience.FILE, Audience.FILE_OFFER):
+        if audience in _FILES:
             party = self._files.answered(asdu, now)
             return None if party is None else [party]
         return None
@@ -147,17 +155,17 @@ class Commands:
         self._now = now
         for asdu in asdus:
             admission = admitControl(asdu)
-            if admission.verdict is Verdict.CLOSE:
+            if admission.verdict is _CLOSE:
                 master.outlet.close(CloseCause.BAD_ASDU, admission.reason)
                 return
             turn = Turn(master, asdu, now)
             reason = admission.reason or self._policies.refusal(master, masters, asdu)
             if reason:
                 self._refuse(turn, reason, admission.cause)
-            elif asdu[0] == TypeId.C_CS_NA_1:
+            elif asdu[0] == _CLOCK:
                 self._clock(turn, master)
             else:
-                self._queue.put(master, asdu, now)
+                self._queue.put(turn)
         self.pump(now)
         # A chunk that fills the queue is acknowledged already when that is seen; k more may come.
         if master.load > QUEUE_MAX + 2 * self._config.masters.k:
@@ -234,7 +242,7 @@ class Commands:
             else:
                 return turn
         while (waited := self._queue.take()) is not None:
-            master = waited.owners[0]
+            master = waited.owner
             if self._mayRun(waited, master, now):
                 return waited
             master.throttle(now)
@@ -246,7 +254,7 @@ class Commands:
         If not, it was refused, answered, or waits in line.
         """
         asdu = turn.asdu
-        deactivation = asdu[2] & 0x3F == Cause.DEACTIVATION
+        deactivation = asdu[2] & 0x3F == _DEACTIVATION
         if now - turn.since > self._options.commandAgeMax:
             self._refuse(turn, _TOO_LONG)
         elif isFile(asdu):
@@ -329,7 +337,7 @@ class Commands:
             self._trail.tell(turn, Outcome.FORWARDED, self._now)
         else:
             request = self.requests.open(turn, slot, now)
-            if turn.asdu[0] == TypeId.C_RP_NA_1:
+            if turn.asdu[0] == _RESET:
                 self._reset = request
         self._unwait(turn)
         master.throttle(now)
@@ -344,8 +352,8 @@ class Commands:
         if request is self._reset:
             self._reset = None
         if turn.asdu[0] in COMMANDS:
-            positive = outcome in (Outcome.CONFIRMED, Outcome.TERMINATED)
-            answered = outcome not in (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST)
+            positive = outcome in _POSITIVE
+            answered = outcome not in _UNANSWERED
             self._locks.ended(request.owner, turn.asdu, positive, answered, self._now)
         self._leave(turn)
 
@@ -400,5 +408,5 @@ class Commands:
 
     def _look(self, now: float) -> None:
         """Look again soon while anything waits."""
-        if self._queue or any(True for _ in self._lines.waiting()):
+        if self._queue or self._lines.anyWaits:
             self._lookAt = min(self._lookAt, now + LOOK)

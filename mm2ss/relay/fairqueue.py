@@ -22,27 +22,27 @@ class FairQueue:
     def __bool__(self) -> bool:
         return bool(self.cleared or self._masters)
 
-    def put(self, master: Master, asdu: bytes, now: float) -> None:
+    def put(self, turn: Turn[Master]) -> None:
         """A master's request stands behind its others."""
+        master = turn.owner
         if not master.queue:
             self._masters.append(master)
-        master.queue.append((asdu, now))
+        master.queue.append(turn)
 
     def take(self) -> Turn[Master] | None:
         """The next request of a master; None when none waits."""
         if not self._masters:
             return None
         master = self._masters.pop(0)
-        asdu, since = master.queue.pop(0)
+        turn = master.queue.pop(0)
         if master.queue:
             self._masters.append(master)
-        return Turn(master, asdu, since)
+        return turn
 
     def drop(self, master: Master) -> list[Turn[Master]]:
         """A master is gone; returns what it had in its queue."""
-        dropped = [Turn(master, asdu, since) for asdu, since in master.queue]
+        dropped, master.queue = master.queue, []
         if dropped:
-            master.queue.clear()
             self._masters.remove(master)
         return dropped
 
@@ -58,9 +58,8 @@ class FairQueue:
     def takeOlder(self, than: float, now: float) -> Iterable[Turn[Master]]:
         """Take what came before a moment, without the cleared."""
         for master in tuple(self._masters):
-            while master.queue and master.queue[0][1] < than:
-                asdu, since = master.queue.pop(0)
-                yield Turn(master, asdu, since)
+            while master.queue and master.queue[0].since < than:
+                yield master.queue.pop(0)
             if not master.queue:
                 self._masters.remove(master)
             master.throttle(now)

@@ -132,6 +132,11 @@ class Lines(Generic[Owner]):
     def __len__(self) -> int:
         return sum(map(len, self._running.values())) + sum(map(len, self._waiting.values()))
 
+    @property
+    def anyWaits(self) -> bool:
+        """Whether any waits."""
+        return bool(self._waiting)
+
     def waiting(self) -> Iterator[Turn[Owner]]:
         """All that wait."""
         for turns in self._waiting.values():

@@ -17,6 +17,7 @@ Owner = TypeVar("Owner")
 #: Single, double, step and set-point commands and bitstrings, with and without a time tag.
 COMMANDS = frozenset((*range(45, 52), *range(58, 65)))
 _TEST = 0x80
+_DEACTIVATION = Cause.DEACTIVATION.value  # found at once; see `requests`
 
 
 class _Lock(Generic[Owner]):
@@ -80,7 +81,7 @@ class Locks(Generic[Owner]):
         lock = self._live(point, now)
         if lock is not None and lock.owner is not owner:
             return False
-        if asdu[2] & 0x3F == Cause.DEACTIVATION:
+        if asdu[2] & 0x3F == _DEACTIVATION:
             if lock is not None:
                 lock.ending = asdu
             return lock is not None
@@ -108,7 +109,7 @@ class Locks(Generic[Owner]):
         lock = self._locks.get(point)
         if lock is None or lock.owner is not owner or asdu[2] & _TEST:
             return
-        if asdu[2] & 0x3F == Cause.DEACTIVATION:
+        if asdu[2] & 0x3F == _DEACTIVATION:
             self._deactivated(lock, asdu, positive)
         elif isSelect(asdu):
             self._selected(lock, asdu, positive, answered, now)

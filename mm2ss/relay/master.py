@@ -8,6 +8,7 @@ from typing import Protocol
 from mm2ss.config.model import Address
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.relay.ledger import Ledger, Reader
+from mm2ss.relay.lines import Turn
 from mm2ss.relay.rights import Rights
 from mm2ss.relay.snapshot import MasterSnapshot
 
@@ -58,7 +59,7 @@ class Master:
     :ivar rights: what it may ask for.
     :ivar started: whether data transfer is started; only then anything is sent to it.
     :ivar slot: its originator address towards the RTU, once it has asked for something.
-    :ivar queue: requests that wait for their turn, each with the time it came.
+    :ivar queue: requests that wait for their turn.
     :ivar throttled: the acknowledgement of its requests is withheld.
     :ivar heldBack: how often the RTU was held back for its sake.
     :ivar inLine: its requests that wait until others of their kind are done.
@@ -77,7 +78,7 @@ class Master:
         self.rights = rights
         self.started = False
         self.slot: int | None = None
-        self.queue: list[tuple[bytes, float]] = []
+        self.queue: list[Turn[Master]] = []
         self.inLine = 0
         self.reader = Reader(ledger, keeps)
         self._ledger = ledger

@@ -10,6 +10,10 @@ from mm2ss.relay.clocks import DISAGREEMENT, offsetOf
 from mm2ss.relay.master import Master
 
 _FREEZE = 0xC0
+#: What the site decides about.
+_COUNTERS = TypeId.C_CI_NA_1.value
+_CLOCK = TypeId.C_CS_NA_1.value
+_PROCESS = TypeId.C_RP_NA_1.value
 #: QRP of C_RP_NA_1 that restarts the RTU; 2 erases the time-tagged events in it, other masters'
 #: among them, and what the others do is not known.
 _RESTART = 1
@@ -37,13 +41,13 @@ class Policies:
         reason = master.rights.refusal(asdu)
         if reason:
             return reason
-        if asdu[0] == TypeId.C_CI_NA_1 and asdu[9] & _FREEZE:
+        if asdu[0] == _COUNTERS and asdu[9] & _FREEZE:
             return self._counterReset(master, masters)
-        if asdu[0] == TypeId.C_CS_NA_1:
+        if asdu[0] == _CLOCK:
             clock = self._options.clockSync
             if not clock.allows(master.address):
                 return "clock synchronisation is not accepted from this master"
-        if asdu[0] == TypeId.C_RP_NA_1:
+        if asdu[0] == _PROCESS:
             return self._reset(asdu[9])
         return ""
 

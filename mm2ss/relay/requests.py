@@ -10,10 +10,10 @@ answer finds its owner and not a stranger. Nothing is ever made up for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from enum import Enum
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import chain, count
 from math import inf
 from typing import Generic, TypeVar
 
@@ -60,6 +60,15 @@ _TERMINATING = _COMMANDS | _INTERROGATIONS
 _TIME_TAG = dict.fromkeys((*range(58, 65), TypeId.C_CS_NA_1, TypeId.C_TS_TA_1), 7)
 #: Types whose first object octet says what is asked: QOI, QCC, QRP, QPA.
 _QUALIFIED = frozenset((100, 101, 105, 113))
+#: Seconds until the first answer is overdue, where the group's options do not say it.
+_PATIENCE = {int(TypeId.C_CS_NA_1): CLOCK_TIME, int(TypeId.C_RD_NA_1): READ_TIME}
+# What is asked for often has a name here: up to Python 3.11 an enumeration takes as long as a call
+# to find a member.
+_READ = TypeId.C_RD_NA_1.value
+_DEACTIVATION = Cause.DEACTIVATION.value
+_DEACTIVATION_CON = Cause.DEACTIVATION_CON.value
+_ACTIVATION_CON = Cause.ACTIVATION_CON.value
+_ACTIVATION_TERM = Cause.ACTIVATION_TERM.value
 
 
 class Phase(Enum):
@@ -67,6 +76,9 @@ class Phase(Enum):
 
     SENT = "sent"
     CONFIRMED = "confirmed"
+
+
+_SENT, _CONFIRMED = Phase.SENT, Phase.CONFIRMED
 
 
 class Request(Generic[Owner]):
@@ -93,10 +105,8 @@ class Request(Generic[Owner]):
         "sent",
         "slot",
         "stations",
-        "test",
         "turn",
         "typeId",
-        "value",
     )
 
     def __init__(self, turn: Turn[Owner], slot: int, now: float) -> None:
@@ -110,10 +120,8 @@ class Request(Generic[Owner]):
         self.commonAddress = asdu[4] | asdu[5] << 8
         self.objectAddress = objectAddress(asdu)
         self.select = isSelect(asdu)
-        self.test = asdu[2] & _TEST
         self.qualifier = _qualifier(asdu)
-        self.value = _value(asdu)
-        self.phase = Phase.SENT
+        self.phase = _SENT
         self.expired = False
         self.refusedBy = ""
         """The cause of the RTU's refusal in words, if it refused."""
@@ -126,20 +134,30 @@ class Request(Generic[Owner]):
         """Who asked, each with the originator address he used (0-255), to be restored."""
         return self.turn.parties
 
+    @property
+    def test(self) -> int:
+        """The T bit: 0 or 128."""
+        return self.turn.asdu[2] & _TEST
+
+    @property
+    def value(self) -> bytes:
+        """The object without its time tag."""
+        return _value(self.turn.asdu)
+
     def fits(self, cause: int, asdu: bytes) -> bool:
         """Whether an answer with this cause can belong to the request as far as it has come."""
-        sent = self.phase is Phase.SENT
+        sent = self.phase is _SENT
         if cause in _REFUSALS:  # known by type and addresses alone
             return sent or self._mayAnswerAgain
-        if cause == Cause.ACTIVATION_TERM:
+        if cause == _ACTIVATION_TERM:
             # Only an execution is terminated, whatever S/E says: some RTUs mirror the select's.
-            return self.cause != Cause.DEACTIVATION and not self.select
+            return self.cause != _DEACTIVATION and not self.select
         if self.select != isSelect(asdu):
             return False
-        if cause == Cause.ACTIVATION_CON:
-            return self.cause != Cause.DEACTIVATION and (sent or self._mayAnswerAgain)
-        if cause == Cause.DEACTIVATION_CON:
-            return self.cause == Cause.DEACTIVATION
+        if cause == _ACTIVATION_CON:
+            return self.cause != _DEACTIVATION and (sent or self._mayAnswerAgain)
+        if cause == _DEACTIVATION_CON:
+            return self.cause == _DEACTIVATION
         return True
 
     @property
@@ -147,7 +165,7 @@ class Request(Generic[Owner]):
         """Broadcasts are answered by many; a read's confirmations and private types by custom."""
         return (
             self.commonAddress == BROADCAST
-            or self.typeId == TypeId.C_RD_NA_1
+            or self.typeId == _READ
             or self.typeId not in TYPES
         )
 
@@ -156,17 +174,15 @@ class Echo:
     """Whether the RTU returns the originator address of requests."""
 
     def __init__(self, told: OriginatorEcho) -> None:
-        self._told = told
-        self._proofs = 0
+        self._learns = told is OriginatorEcho.AUTO
+        self._proofs = ECHO_PROOF if told is OriginatorEcho.YES else 0
         self.hits = 0
         self.misses = 0
 
     @property
     def known(self) -> bool:
         """Whether a returned originator address can be relied on."""
-        if self._told is OriginatorEcho.AUTO:
-            return self._proofs >= ECHO_PROOF
-        return self._told is OriginatorEcho.YES
+        return self._proofs >= ECHO_PROOF
 
     def snapshot(self) -> EchoSnapshot:
         """What was seen so far."""
@@ -176,10 +192,10 @@ class Echo:
         """An unambiguous answer did, or did not, carry the originator address of its request."""
         if hit:
             self.hits += 1
-            self._proofs += 1
         else:
             self.misses += 1
-            self._proofs = 0
+        if self._learns:
+            self._proofs = self._proofs + 1 if hit else 0
 
 
 class Requests(Generic[Owner]):
@@ -230,7 +246,8 @@ class Requests(Generic[Owner]):
         point = request.typeId << 24 | request.objectAddress
         stations = self._index.setdefault(point, {})
         stations.setdefault(request.commonAddress, {})[request] = None
-        self._expire(request, now + self._patience(request))
+        patience = _PATIENCE.get(request.typeId, self._options.confirmTimeout)
+        self._expire(request, now + patience)
         return request
 
     def void(self) -> None:
@@ -254,7 +271,7 @@ class Requests(Generic[Owner]):
             for request in self._candidates(asdu[0], station, objectAddress(asdu))
             if request.fits(cause, asdu)
         ]
-        request = self._choose(found, asdu)
+        request = self._pick(self.mirrorEcho, found, asdu, alike=True)
         if request is not None:
             self._advance(request, cause, bool(asdu[2] & 0x40), station, now)
         return request
@@ -266,12 +283,12 @@ class Requests(Generic[Owner]):
             found = [
                 request
                 for request in self._candidates(TypeId.C_RD_NA_1, station, address)
-                if request.phase is Phase.SENT  # one that was answered only waits for mirrors
+                if request.phase is _SENT  # one that was answered only waits for mirrors
             ]
             if found:
                 request = self._pick(self.dataEcho, found, asdu)
                 if request is not None:
-                    request.phase = Phase.CONFIRMED
+                    request.phase = _CONFIRMED
                     self._bury(request, Outcome.CONFIRMED, now)
                 return request
         return None
@@ -320,7 +337,7 @@ class Requests(Generic[Owner]):
                 if request.expired or _done(request):
                     self._remove(request, Outcome.TERMINATED)
                     continue
-                confirmed = request.phase is Phase.CONFIRMED
+                confirmed = request.phase is _CONFIRMED
                 confirmed = confirmed and request.typeId not in _INTERROGATIONS
                 self._bury(request, Outcome.CONFIRMED if confirmed else Outcome.TIMED_OUT, now)
             self._push(request)
@@ -328,21 +345,15 @@ class Requests(Generic[Owner]):
 
     # -- helpers ----------------------------------------------------------------------------
 
-    def _candidates(self, typeId: int, station: int, address: int) -> Iterator[Request[Owner]]:
+    def _candidates(self, typeId: int, station: int, address: int) -> Iterable[Request[Owner]]:
         """Requests with this key, oldest first per station; either side may be a broadcast."""
         stations = self._index.get(typeId << 24 | address)
-        if not stations:
-            return
+        if stations is None:
+            return ()
         if station == BROADCAST:
-            for requests in stations.values():
-                yield from requests
-            return
-        yield from stations.get(station, ())
-        yield from stations.get(BROADCAST, ())
-
-    def _choose(self, found: list[Request[Owner]], asdu: bytes) -> Request[Owner] | None:
-        """The one request among those that fit."""
-        return self._pick(self.mirrorEcho, found, asdu, alike=True)
+            return chain.from_iterable(stations.values())
+        own = stations.get(station, ())
+        return (*own, *stations[BROADCAST]) if BROADCAST in stations else own
 
     def _pick(
         self, echo: Echo, found: list[Request[Owner]], asdu: bytes, alike: bool = False
@@ -351,6 +362,8 @@ class Requests(Generic[Owner]):
         mirror, which is `alike`); then one that is no tombstone; then the oldest."""
         known = echo.known  # an answer is judged by what was known of the RTU before it
         self._learn(echo, found, asdu[3])
+        if len(found) == 1:  # nearly always
+            return None if asdu[3] and known and found[0].slot != asdu[3] else found[0]
         if asdu[3] and known:
             same = [request for request in found if request.value == _value(asdu)]
             if asdu[0] in _COMMANDS and same:  # some RTUs stamp the last commander on all
@@ -358,10 +371,8 @@ class Requests(Generic[Owner]):
             found = [request for request in found if request.slot == asdu[3]]
         if alike:
             found = _prefer(found, asdu)
-            if (
-                asdu[2] & 0x3F == Cause.ACTIVATION_TERM
-            ):  # some RTUs never confirm, others come first
-                found = [request for request in found if request.phase is Phase.CONFIRMED] or found
+            if asdu[2] & 0x3F == _ACTIVATION_TERM:  # some RTUs never confirm, others come first
+                found = [request for request in found if request.phase is _CONFIRMED] or found
         found = [request for request in found if not request.expired] or found
         if len({request.owner for request in found}) > 1:
             self.ambiguous += 1
@@ -380,28 +391,28 @@ class Requests(Generic[Owner]):
                 self._advanceStation(request, cause, negative, station, now)
         elif cause in _REFUSALS:
             self._refused(request, cause)
-        elif cause == Cause.ACTIVATION_TERM:
+        elif cause == _ACTIVATION_TERM:
             self._remove(request, Outcome.TERMINATED)
-        elif cause == Cause.DEACTIVATION_CON and negative:
+        elif cause == _DEACTIVATION_CON and negative:
             self._refused(request, cause)
-        elif cause == Cause.DEACTIVATION_CON:
+        elif cause == _DEACTIVATION_CON:
             deactivated = self._deactivated(request)
             self._remove(request, Outcome.CONFIRMED)
             for other in deactivated:
                 self._remove(other, Outcome.DEACTIVATED)
-        elif cause == Cause.ACTIVATION_CON:
+        elif cause == _ACTIVATION_CON:
             self._confirm(request, negative, now)
 
     def _confirm(self, request: Request[Owner], negative: bool, now: float) -> None:
         if negative:
-            self._refused(request, Cause.ACTIVATION_CON)
+            self._refused(request, _ACTIVATION_CON)
         elif request.typeId in _TERMINATING and not request.select:
-            request.phase = Phase.CONFIRMED
+            request.phase = _CONFIRMED
             if not request.expired:
                 interrogation = request.typeId in _INTERROGATIONS
                 patience = self._options.terminationTimeout
                 self._expire(request, now + (INTERROGATION_TIME if interrogation else patience))
-        elif request.typeId != TypeId.C_RD_NA_1 and request.typeId in TYPES:
+        elif request.typeId != _READ and request.typeId in TYPES:
             self._remove(request, Outcome.CONFIRMED)
 
     def _refused(self, request: Request[Owner], cause: int) -> None:
@@ -412,8 +423,8 @@ class Requests(Generic[Owner]):
         self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
     ) -> None:
         """One station's answer to a broadcast; it ends when all that answered are done."""
-        more = cause == Cause.ACTIVATION_CON and request.typeId in _TERMINATING and not negative
-        request.phase = Phase.CONFIRMED
+        more = cause == _ACTIVATION_CON and request.typeId in _TERMINATING and not negative
+        request.phase = _CONFIRMED
         request.stations[station] = not more
         self._expire(request, now + (BROADCAST_TIME if _done(request) else INTERROGATION_TIME))
 
@@ -424,21 +435,13 @@ class Requests(Generic[Owner]):
         for other in stations[request.commonAddress]:
             if other is request:
                 break
-            if other.cause == Cause.DEACTIVATION:
+            if other.cause == _DEACTIVATION:
                 continue
             owners = (other.owner, *other.turn.owners)
             alike = other.test == request.test and other.qualifier == request.qualifier
             if alike and any(owner is request.owner for owner in owners):
                 deactivated.append(other)
         return deactivated
-
-    def _patience(self, request: Request[Owner]) -> float:
-        """Seconds until the first answer is overdue."""
-        if request.typeId == TypeId.C_CS_NA_1:
-            return CLOCK_TIME
-        if request.typeId == TypeId.C_RD_NA_1:
-            return READ_TIME
-        return self._options.confirmTimeout
 
     def _bury(self, request: Request[Owner], outcome: Outcome, now: float) -> None:
         """It is over, but a late answer is still to find its owner."""
