@@ -50,6 +50,11 @@ class Outcome(Enum):
     MASTER_GONE = "master gone"
 
 
+#: The RTU does, or has done, what it was asked; it may or may not, for it has not said anything.
+POSITIVE = (Outcome.CONFIRMED, Outcome.TERMINATED)
+UNANSWERED = (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST)
+
+
 @dataclass(frozen=True)
 class AuditEntry:
     """One command that has ended.
@@ -87,20 +92,29 @@ Audit = Callable[[AuditEntry], None]
 
 
 class Trail:
-    """Tells the audit trail of one group how its commands end.
+    """Tells those for whom no master waits how the commands of one group go: the audit trail.
 
-    What has ended is told at the next `flush`, and not before its answers have gone to the
-    masters: a file is written for it, and that takes longer than all else a command needs.
+    They are told at the next `flush`, when the answers have gone to the masters: a file is
+    written for each command, and that takes longer than all else it needs.
 
     :param group: the group's id.
     :param system: the name of its RTU or system.
+    :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
     """
 
-    def __init__(self, group: int, system: str, audit: Audit) -> None:
+    def __init__(
+        self, group: int, system: str, audit: Audit, roundTrip: Callable[[float, float], None]
+    ) -> None:
         self._group = group
         self._system = system
         self._audit = audit
+        self._roundTrip = roundTrip
+        self._confirmed: list[float] = []
         self._ended: list[tuple[Turn[Any], Outcome, float, str]] = []
+
+    def confirmed(self, seconds: float) -> None:
+        """The RTU took so long to confirm a command."""
+        self._confirmed.append(seconds)
 
     def tell(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str = "") -> None:
         """A request has ended; an entry for each master that shared it, if it was a command.
@@ -109,15 +123,20 @@ class Trail:
         """
         self._ended.append((turn, outcome, now, reason))
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Hand over the entries of all that has ended, in that order."""
+        if self._confirmed:
+            for seconds in self._confirmed:
+                self._roundTrip(seconds, now)
+            self._confirmed.clear()
         if self._ended:
             ended, self._ended = self._ended, []
-            for turn, outcome, now, reason in ended:
-                if outcome is Outcome.REFUSED_BY_RELAY or controls(turn.asdu):
-                    self._write(turn, outcome, now, reason)
+            for each in ended:
+                self._write(*each)
 
     def _write(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str) -> None:
+        if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):
+            return
         parties = turn.parties
         if turn.ours:
             parties = [(turn.owner, 0)]

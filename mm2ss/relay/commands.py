@@ -15,7 +15,7 @@ from mm2ss.config.model import GroupConfig
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import Cause, TypeId, Verdict, admitControl, describe, isSelect, mirror
 from mm2ss.iec104.asdu import withOriginator as from_
-from mm2ss.relay.audit import Audit, Outcome, Trail
+from mm2ss.relay.audit import POSITIVE, UNANSWERED, Audit, Outcome, Trail
 from mm2ss.relay.fairqueue import FairQueue
 from mm2ss.relay.files import FileSession, isFile
 from mm2ss.relay.lines import INTERROGATIONS, Lines, Patience, Turn
@@ -31,13 +31,10 @@ from mm2ss.relay.slots import Slots
 LOOK = 0.25
 _TOO_LONG = "it waited too long"
 # Found at once; see `requests`.
-_CLOSE = Verdict.CLOSE
-_READER, _DIRECTORY = Audience.READER, Audience.DIRECTORY
+_CLOSE, _READER, _DIRECTORY = Verdict.CLOSE, Audience.READER, Audience.DIRECTORY
 _FILES = (Audience.FILE, Audience.FILE_OFFER)
 _CLOCK, _RESET = TypeId.C_CS_NA_1.value, TypeId.C_RP_NA_1.value
 _ACTIVATION_CON, _DEACTIVATION = Cause.ACTIVATION_CON.value, Cause.DEACTIVATION.value
-_POSITIVE = (Outcome.CONFIRMED, Outcome.TERMINATED)
-_UNANSWERED = (Outcome.TIMED_OUT, Outcome.CONNECTION_LOST)
 
 
 class Commands:
@@ -62,8 +59,7 @@ class Commands:
         self._config = config
         self._options = config.options
         self._note = note
-        self._trail = Trail(config.id, config.name, audit)
-        self._roundTrip = roundTrip
+        self._trail = Trail(config.id, config.name, audit, roundTrip)
         self._policies = Policies(config.options, wallTime)
         self.requests: Requests[Master] = Requests(config.options, self._ended)
         self._slots = Slots()
@@ -100,15 +96,13 @@ class Commands:
         for turn in (*self._queue.clear(now), *self._lines.waiting()):
             self._unwait(turn)
             if controls(turn.asdu):
-                self._trail.tell(
-                    turn, Outcome.REFUSED_BY_RELAY, self._now, "the RTU was lost before"
-                )
+                self._trail.tell(turn, Outcome.REFUSED_BY_RELAY, now, "the RTU was lost before")
         self._lines.clear()
         self.requests.void()
         self._locks.clear()
         self._files.clear()
         self._reset = None
-        self._trail.flush()
+        self._trail.flush(now)
 
     def answered(
         self, audience: Audience, asdu: bytes, now: float
@@ -127,7 +121,7 @@ class Commands:
             request = self.requests.answer(asdu, now)
         if request is not None:
             if asdu[0] in COMMANDS and asdu[2] & 0x3F == _ACTIVATION_CON:
-                self._roundTrip(now - request.sent, now)
+                self._trail.confirmed(now - request.sent)
             return request.parties
         if audience in _FILES:
             party = self._files.answered(asdu, now)
@@ -211,24 +205,19 @@ class Commands:
     def pump(self, now: float) -> None:
         """Send what may be sent, as far as the RTU's window allows, in one write.
 
-        Whatever ends commands calls this last; the audit trail is told of them then.
+        Called last whatever happens: with the answers gone there is time for the audit trail.
         """
-        self._now = now
-        rtu = self._rtu
-        if rtu is not None and self._queue:
-            self._send(rtu, now)
-        self._trail.flush()
-
-    def _send(self, rtu: Outlet, now: float) -> None:
-        room = rtu.window
+        self._now, rtu = now, self._rtu
+        room = rtu.window if rtu is not None and self._queue else 0
         batch: list[bytes] = []
         while len(batch) < room and self._reset is None:
             turn = self._next(now)
             if turn is None:
                 break
             batch.append(self._register(turn, now))
-        if batch:
+        if rtu is not None and batch:
             rtu.send(batch, now)
+        self._trail.flush(now)
 
     def _next(self, now: float) -> Turn[Master] | None:
         """What is sent next: those whose wait is over, then one of each master in turn."""
@@ -352,8 +341,7 @@ class Commands:
         if request is self._reset:
             self._reset = None
         if turn.asdu[0] in COMMANDS:
-            positive = outcome in _POSITIVE
-            answered = outcome not in _UNANSWERED
+            positive, answered = outcome in POSITIVE, outcome not in UNANSWERED
             self._locks.ended(request.owner, turn.asdu, positive, answered, self._now)
         self._leave(turn)
 

@@ -171,7 +171,10 @@ class Master:
 
     def isStale(self, now: float) -> bool:
         """Whether data waits for it that is older than a command of its may be."""
-        return self.started and self.reader.position < self._ledger.horizon(now)
+        position = self.reader.position
+        if not self.started or position >= self._ledger.end:
+            return False
+        return position < self._ledger.horizon(now)
 
     def silence(self, now: float) -> float:
         """Seconds since it last acknowledged anything while something is unacknowledged."""

@@ -163,11 +163,7 @@ class Request(Generic[Owner]):
     @property
     def _mayAnswerAgain(self) -> bool:
         """Broadcasts are answered by many; a read's confirmations and private types by custom."""
-        return (
-            self.commonAddress == BROADCAST
-            or self.typeId == _READ
-            or self.typeId not in TYPES
-        )
+        return self.commonAddress == BROADCAST or self.typeId == _READ or self.typeId not in TYPES
 
 
 class Echo:
