@@ -53,6 +53,7 @@ from mm2ss.services.stopsignals import StopSignals
 from mm2ss.services.systemclock import systemClock
 from mm2ss.services.systemd import SystemdService, takeSupervisor
 from mm2ss.services.tracefiles import TraceFiles
+from mm2ss.services.turns import shortenTurns
 
 
 class Options(usage.Options):
@@ -164,6 +165,7 @@ def makeService(options: Options) -> IService:
     # Every timer of the program is monotonic: Twisted's reactors schedule by the wall clock, and
     # a clock that is stepped by an hour would freeze all timers or fire them at once.
     setattr(reactor, "seconds", time.monotonic)  # noqa: B010  # mypy forbids to assign a method
+    shortenTurns(reactor)
     return _demo(reactor) if options["demo"] else _relay(options, reactor)
 
 
