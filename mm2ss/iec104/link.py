@@ -130,6 +130,10 @@ _U_NAMES = {
     int(function): function.name.replace("_ACT", " act").replace("_CON", " con")
     for function in UFunction
 }
+# The states that are asked for at every chunk; up to Python 3.11 an enumeration takes as long as a
+# call to find a member.
+_TRANSFER = State.STARTED
+_OVER = State.CLOSED
 DRAINED = Drained()
 _STARTED = Started()
 _STOP_REQUESTED = StopRequested()
@@ -211,7 +215,7 @@ class Link:
     @property
     def deadline(self) -> float:
         """When `wake` must be called at the latest; inf once closed."""
-        if self.state is State.CLOSED:
+        if self.state is _OVER:
             return inf
         quiet = self._lastArrival + min(
             self._idleTime, self.parameters.t3 if self._testBy == inf else inf
@@ -243,7 +247,7 @@ class Link:
         I frames may still arrive until the stop is confirmed, and are acknowledged at once: a
         controlled station does not confirm before all its frames are acknowledged.
         """
-        self._require(Role.CONTROLLING, State.STARTED)
+        self._require(Role.CONTROLLING, _TRANSFER)
         self._acknowledgeNow()
         self.output.append(encodeU(UFunction.STOPDT_ACT))
         self._confirmBy = now + self.parameters.t1
@@ -283,7 +287,7 @@ class Link:
         """
         if count > self._received:
             raise ValueError(f"released {count} of {self._received} received frames")
-        if count <= self.released or self.state is State.CLOSED:
+        if count <= self.released or self.state is _OVER:
             return
         self.released = count
         if count - self._acknowledged >= self.parameters.w or self._stopping:
@@ -294,7 +298,7 @@ class Link:
 
     def shut(self) -> None:
         """The connection is gone or is being closed: nothing is sent or expected any more."""
-        self._become(State.CLOSED)
+        self._become(_OVER)
         self.soonest = inf
         self.output.clear()
 
@@ -307,10 +311,10 @@ class Link:
         `Closed`, and everything after it is ignored.
         """
         events: list[LinkEvent] = []
-        if self.state is State.CLOSED:
+        if self.state is _OVER:
             return events
         before = self._confirmed
-        if self.state is State.STARTED:
+        if self.state is _TRANSFER:
             data = self._receiveUsual(self._buffer.join(data), now, events)
         if data:
             try:
@@ -328,7 +332,7 @@ class Link:
         nothing new: most of what an RTU sends; return their ASDUs. Any other chunk: take nothing,
         return an empty tuple, and have it go to `receive`.
         """
-        if self.state is not State.STARTED or self._buffer.rest:
+        if self.state is not _TRANSFER or self._buffer.rest:
             return ()
         run = decodeRun(data, self._received)
         if run is None:
@@ -347,7 +351,7 @@ class Link:
         what masters send; return what `Acknowledged` says. Any other chunk: take nothing, return
         -1, and have it go to `receive`.
         """
-        if not data.startswith(S_HEAD) or self.state is not State.STARTED or self._buffer.rest:
+        if not data.startswith(S_HEAD) or self.state is not _TRANSFER or self._buffer.rest:
             return -1
         count = unwrap(self._confirmed, (data[4] | data[5] << 8) >> 1)
         if not self._confirmed < count <= self._sent:
@@ -358,7 +362,7 @@ class Link:
 
     def wake(self, now: float) -> list[LinkEvent]:
         """See which timers have expired and act on them."""
-        if self.state is State.CLOSED:
+        if self.state is _OVER:
             return []
         parameters = self.parameters
         if self._batches and now >= self._batches[0][1] + parameters.t1:
@@ -435,7 +439,7 @@ class Link:
 
     def _mayReceiveData(self) -> bool:
         """A controlling station also takes what was under way when it sent STOPDT act."""
-        if self.state is State.STARTED:
+        if self.state is _TRANSFER:
             return True
         return self._stopping and self.role is Role.CONTROLLING
 
@@ -458,7 +462,7 @@ class Link:
 
     def _confirmTo(self, count: int) -> None:
         """The first `count` frames are acknowledged by the peer."""
-        if self.state is State.STARTED:
+        if self.state is _TRANSFER:
             self.window += count - self._confirmed
         self._confirmed = count
         batches = self._batches
@@ -480,16 +484,16 @@ class Link:
             self._expect(now + self.parameters.t3)
         elif code == UFunction.STARTDT_ACT and self.role is Role.CONTROLLED:
             self.output.append(encodeU(UFunction.STARTDT_CON))
-            if self.state is State.STARTED:
+            if self.state is _TRANSFER:
                 events.append(Ignored("STARTDT act while started (confirmed again)"))
             else:
-                self._become(State.STARTED)
+                self._become(_TRANSFER)
                 events.append(_STARTED)
         elif code == UFunction.STOPDT_ACT and self.role is Role.CONTROLLED:
             self._receiveStop(events)
         elif code == UFunction.STARTDT_CON and self.state is State.PENDING_STARTED:
             self._confirmBy = inf
-            self._become(State.STARTED)
+            self._become(_TRANSFER)
             events.append(_STARTED)
         elif code == UFunction.STOPDT_CON and self._stopping and self.role is Role.CONTROLLING:
             self._confirmBy = inf
@@ -503,7 +507,7 @@ class Link:
 
     def _receiveStop(self, events: list[LinkEvent]) -> None:
         """STOPDT act from the controlling station (subclause 5.3, states of the server)."""
-        if self.state is State.STARTED:
+        if self.state is _TRANSFER:
             self.released = self._received
             self._acknowledgeNow()
             events.append(_STOP_REQUESTED)
@@ -525,7 +529,7 @@ class Link:
 
     def _become(self, state: State) -> None:
         self.state = state
-        self.window = self.parameters.k - self.outstanding if state is State.STARTED else 0
+        self.window = self.parameters.k - self.outstanding if state is _TRANSFER else 0
 
     def _expect(self, moment: float) -> None:
         """A timer was started."""
@@ -540,7 +544,7 @@ class Link:
             self.output.append(encodeS(self.released))
 
     def _close(self, cause: CloseCause, detail: str = "") -> Closed:
-        self._become(State.CLOSED)
+        self._become(_OVER)
         return Closed(cause, detail)
 
     def _error(self, cause: CloseCause, apdu: Apdu) -> ProtocolError:

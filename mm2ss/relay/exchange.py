@@ -29,6 +29,9 @@ from mm2ss.relay.snapshot import GroupSnapshot, LinksSnapshot
 
 #: Seconds between looks at what is too old to be kept, where `hold_age` is set.
 _EXPIRY = 60.0
+# Found at once, which a member of an enumeration is not up to Python 3.11.
+_ALL, _INITIALIZED = Audience.ALL, Audience.INITIALIZED
+_INTERROGATOR, _NOBODY = Audience.INTERROGATOR, Audience.NOBODY
 
 
 class Exchange:
@@ -206,14 +209,14 @@ class Exchange:
                 outlet.close(CloseCause.BAD_ASDU, describe(asdu))
                 return False
             audience = AUDIENCES[asdu[0] << 6 | asdu[2] & 0x3F]
-            if audience is Audience.ALL:
+            if audience is _ALL:
                 ledger.append(withOriginator(asdu, 0))
             else:
                 before = ledger.end
                 self._direct(audience, asdu, now)
                 if ledger.end == before:
                     others.append(number)
-            if audience is not Audience.INITIALIZED:
+            if audience is not _INITIALIZED:
                 self._inSession = True
         return True
 
@@ -251,14 +254,14 @@ class Exchange:
 
     def _direct(self, audience: Audience, asdu: bytes, now: float) -> None:
         """Find whom an ASDU is for that is not simply for all."""
-        if audience is Audience.INITIALIZED:
+        if audience is _INITIALIZED:
             self._initialized(asdu)
             return
-        if audience is Audience.INTERROGATOR:
+        if audience is _INTERROGATOR:
             parties = self._commands.interrogated(asdu, now)
             if self._options.interrogatedData is InterrogatedData.ALL:
                 parties = None
-        elif audience is Audience.NOBODY:
+        elif audience is _NOBODY:
             parties = None
         else:
             parties = self._commands.answered(audience, asdu, now)

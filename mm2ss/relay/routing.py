@@ -71,9 +71,12 @@ def classify(typeId: int, cause: int) -> Audience:
     return Audience.REQUESTER
 
 
+_EVERY = Audience.ALL  # found at once, which a member of an enumeration is not
+
+
 def areForAll(asdus: Sequence[bytes]) -> bool:
     """Whether all of these go to all masters as they are (originator address 0)."""
-    every = Audience.ALL
+    every = _EVERY
     first = asdus[0]
     if isinstance(asdus, tuple) and len(asdus) > 1 and len(first) >= HEADER_LENGTH:
         # A run: most have one type and one cause, which are looked at all at once.
