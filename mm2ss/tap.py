@@ -31,6 +31,7 @@ from mm2ss.config.problems import Problem, Severity
 from mm2ss.config.service_settings import NTP_INTERVAL, TraceSettings
 from mm2ss.config.shard import parseShard
 from mm2ss.config.worst_case import shortage
+from mm2ss.iec104.alarm import Wheel
 from mm2ss.iec104.core import CORE
 from mm2ss.relay.audit import Audit
 from mm2ss.relay.fleet import Fleet
@@ -321,6 +322,7 @@ class GroupMaker:
         self._copies = copies
         self._traces = traces
         self._pacer = Pacer(reactor)
+        self._wheel = Wheel(reactor)
 
     def make(self, config: GroupConfig) -> GroupService:
         """A group, which is not started."""
@@ -334,6 +336,7 @@ class GroupMaker:
             journal=self._copies.open(config),
             trace=self._traces.of(config.id, config.name),
             pacer=self._pacer,
+            wheel=self._wheel,
         )
 
     def release(self, old: GroupConfig, new: GroupConfig | None) -> Deferred[None]:

@@ -45,7 +45,7 @@ class Waker(Protocol):
     """When it will; inf = not set."""
 
     def set(self, deadline: float) -> None:
-        """Wake at this time, in monotonic seconds, or earlier."""
+        """Wake at this time, in monotonic seconds; not earlier, and as late as the waker says."""
 
 
 class Conduit:
@@ -178,7 +178,7 @@ class Conduit:
             self.octetsOut += size
             self.tape.add(now, -size, data)
             self._write(data)
-        if link.soonest < self._waker.at:
+        if link.soonest != self._waker.at:
             self._waker.set(link.soonest)
         return size
 

@@ -481,7 +481,7 @@ class Link:
                 events.append(RoundTrip(now - self._testBy + self.parameters.t1))
                 self.proven = self._tested
             self._testBy = inf
-            self._expect(now + self.parameters.t3)
+            self.soonest = self.deadline
         elif code == UFunction.STARTDT_ACT and self.role is Role.CONTROLLED:
             self.output.append(encodeU(UFunction.STARTDT_CON))
             if self.state is _TRANSFER:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.alarm import Alarm, Wheel
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.conduit import Conduit
 from mm2ss.iec104.link import Link, LinkEvent
@@ -57,6 +57,7 @@ class LinkProtocol(Protocol):
     :param makeLink: gives the `Link` for a connection made at the given monotonic second.
     :param owner: who is told.
     :param clock: monotonic time and timers.
+    :param wheel: wakes it in time; by default one of its own.
     :ivar peer: the other end as ``address:port``, for logs.
     :ivar local: the own end, likewise.
     :ivar conduit: what is sent and received; there from `linkUp` until the connection is lost.
@@ -68,13 +69,17 @@ class LinkProtocol(Protocol):
     _wire: Wire
 
     def __init__(
-        self, makeLink: Callable[[float], Link], owner: LinkOwner, clock: IReactorTime
+        self,
+        makeLink: Callable[[float], Link],
+        owner: LinkOwner,
+        clock: IReactorTime,
+        wheel: Wheel | None = None,
     ) -> None:
         self._makeLink = makeLink
         self._owner = owner
         self._clock = clock
         self._seconds = clock.seconds
-        self._alarm = Alarm(clock, self._wake)
+        self._alarm = Alarm(wheel or Wheel(clock), self._wake)
         self._cutter: IDelayedCall | None = None
         self.peer = self.local = "-"
         self._isDown = False
@@ -208,20 +213,26 @@ class LinkFactory(Factory):
     :param makeLink: as for `LinkProtocol`.
     :param owner: told of every connection.
     :param clock: monotonic time and timers.
+    :param wheel: wakes them in time; by default one of their own.
     """
 
     noisy = False
 
     def __init__(
-        self, makeLink: Callable[[float], Link], owner: LinkOwner, clock: IReactorTime
+        self,
+        makeLink: Callable[[float], Link],
+        owner: LinkOwner,
+        clock: IReactorTime,
+        wheel: Wheel | None = None,
     ) -> None:
         self._makeLink = makeLink
         self._owner = owner
         self._clock = clock
+        self._wheel = wheel or Wheel(clock)
 
     def buildProtocol(self, addr: IAddress | None) -> LinkProtocol | None:
         """A connection; subclasses return None to refuse it."""
-        connection = LinkProtocol(self._makeLink, self._owner, self._clock)
+        connection = LinkProtocol(self._makeLink, self._owner, self._clock, self._wheel)
         connection.factory = self
         return connection
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort
 
 from mm2ss.config.model import Address, GroupConfig
-from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.alarm import Alarm, Wheel
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
@@ -67,6 +67,7 @@ class MasterPort:
     :param reactor: listens and keeps time.
     :param note: the group's event log.
     :param alarm: wakes the exchange.
+    :param wheel: wakes the connections in time.
     :param addresses: where to listen.
     :param trace: told of each connection.
     :ivar refused: connections that were refused, by the name of the `RefuseReason`.
@@ -81,6 +82,7 @@ class MasterPort:
         reactor: Any,
         note: Note,
         alarm: Alarm,
+        wheel: Wheel,
         addresses: list[str],
         trace: Trace,
     ) -> None:
@@ -92,7 +94,7 @@ class MasterPort:
         self._alarm = alarm
         self._addresses = addresses
         self._policy = Policy(config.filter, config.sameAddress, config.maxMasters)
-        self._factory = _MasterFactory(self)
+        self._factory = _MasterFactory(self, wheel)
         self._ports: list[IListeningPort] = []
         self._sessions: dict[LinkProtocol, _Session] = {}
         self._leaving: list[LinkProtocol] = []
@@ -196,6 +198,8 @@ class MasterPort:
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A master sent something."""
+        if all(isinstance(event, RoundTrip) for event in events):
+            return  # that is all that comes from an idle one
         session = self._sessions[connection]
         now = self._reactor.seconds()
         changed = False
@@ -210,7 +214,7 @@ class MasterPort:
                     master.pump(now)
             elif isinstance(event, Received) and master is not None:
                 self._exchange.masterReceived(master, event.asdus, now)
-            elif not isinstance(event, RoundTrip):  # that is all that comes from an idle one
+            elif not isinstance(event, RoundTrip):
                 changed = True
                 self._turn(connection, session, event, now)
         if changed:
@@ -252,8 +256,8 @@ class MasterPort:
 class _MasterFactory(LinkFactory):
     """Makes the connections of those who may connect."""
 
-    def __init__(self, port: MasterPort) -> None:
-        super().__init__(port.makeLink, port, port._reactor)
+    def __init__(self, port: MasterPort, wheel: Wheel) -> None:
+        super().__init__(port.makeLink, port, port._reactor, wheel)
         self._port = port
 
     def buildProtocol(self, addr: IAddress | None) -> LinkProtocol | None:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger, LogLevel
 
 from mm2ss.config.parameters import LinkParameters
-from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.alarm import Alarm, Wheel
 from mm2ss.iec104.apci import CloseCause, ProtocolError, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
@@ -68,7 +68,7 @@ class SimulatedRtu(Service):
         self.outbox = Outbox() if outbox is None else outbox
         self._process = process
         self._parameters = parameters or LinkParameters()
-        self._alarm = Alarm(reactor, self._wake)
+        self._alarm = Alarm(Wheel(reactor), self._wake)
         self._port: IListeningPort | None = None
         self._retry: Any = None
         self._connections: set[LinkProtocol] = set()

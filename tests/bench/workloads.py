@@ -198,6 +198,7 @@ def rest(settings: Settings, version: Version) -> Outcome:
         least = scene.relay.resident()
     with Scene(Plan(settings.groups, 2), version) as scene:
         scene.served()
+        scene.masters.ask("Flush")  # else they acknowledge what greets them when all should rest
         time.sleep(SETTLE)
         assert scene.relay is not None
         perGroup = (scene.relay.resident() - least) / (settings.groups - few)
