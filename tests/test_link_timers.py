@@ -96,6 +96,28 @@ def test_T03_steadyTrafficLivesForEver(role: Role) -> None:
 
 
 @BOTH_ROLES
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("frame", [TESTFR_ACT, TESTFR_CON])
+@pytest.mark.parametrize("asked", [False, True])
+def test_aTestAloneIsWhatItIsInPieces(role: Role, started: bool, frame: bytes, asked: bool) -> None:
+    """TESTFR that comes as one chunk does what it does when it comes in two."""
+    stations = [Station.started(role) if started else Station(role) for _ in range(2)]
+    whole, pieces = stations
+    for station in stations:
+        station.run(20 if asked else 7)
+        station.now += 2
+    pieces.feed(frame[:4])
+    assert whole.feed(frame) == pieces.feed(frame[4:])
+    assert whole.written() == pieces.written()
+    assert whole.link.soonest == pieces.link.soonest
+    assert whole.link.deadline == pieces.link.deadline
+    # What is left of an APDU is not passed over.
+    whole.feed(frame[:4])
+    whole.feed(frame)
+    assert whole.closed is not None
+
+
+@BOTH_ROLES
 def test_T06_testfrConMissing(role: Role) -> None:
     """TESTFR con does not come: closed at t1; one TESTFR act was sent, whatever else arrived."""
     station = Station.started(role, LinkParameters(t1=15, t3=5))

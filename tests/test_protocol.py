@@ -30,6 +30,7 @@ from tests.stations import (
     STARTDT_ACT,
     STARTDT_CON,
     TESTFR_ACT,
+    TESTFR_CON,
     asdu,
     asdus,
 )
@@ -274,6 +275,24 @@ def test_T10_aTimerFiresByTheClockItWasGiven() -> None:
     assert bench.transport.frames() == ["S 1", "TESTFR act"]
     (call,) = bench.clock.getDelayedCalls()
     assert call.getTime() == 3615
+
+
+def test_aTestThatIsAnsweredWakesOnce() -> None:
+    """At rest a connection is woken every t3, to be tested; not again for the test's t1."""
+    bench = Bench.started()
+    wakes = []
+    wake = bench.connection._alarm._wake
+
+    def counting() -> None:
+        wakes.append(bench.clock.seconds())
+        wake()
+
+    bench.connection._alarm._wake = counting
+    for _ in range(5):
+        bench.clock.run(20)
+        bench.receive(TESTFR_CON)
+    assert wakes == [20, 40, 60, 80, 100]
+    assert bench.transport.frames() == ["TESTFR act"] * 5
 
 
 @pytest.mark.parametrize("start", [0.1, 1234567.89, 3.3e9])

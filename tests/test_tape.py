@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from mm2ss.iec104.apci import CloseCause, encodeI
 from mm2ss.iec104.link import Role
-from mm2ss.iec104.tape import CHUNKS, IDLE, KEPT, TESTS, Tape
+from mm2ss.iec104.tape import CHUNKS, IDLE, KEPT, TESTS, Chunk, Tape
 from tests.stations import STARTDT_ACT, STARTDT_CON, TESTFR_ACT, asdu
 from tests.test_protocol import Bench
 
@@ -99,6 +101,25 @@ def test_idle() -> None:
     assert TESTS < len(chunks) < 16
     assert [size for _, size, _ in chunks[-2:]] == [6, -6]
     assert sorted(chunks, key=lambda chunk: chunk[0]) == list(chunks)
+
+
+@pytest.mark.parametrize("others", range(7))
+def test_ofTestsTheLastAreKept(others: int) -> None:
+    """However tests and other chunks alternate: of all tests the last ones, each other chunk."""
+    tape = Tape()
+    said: list[Chunk] = []
+    for number in range(40):
+        now = 100.0 * number
+        fresh = [(now, -6, TESTFR_ACT), (now + 1, 6, TESTFR_CON)]
+        if others and number % 7 < 2 and number < 7 * others:
+            fresh.insert(number % 3, (now + 0.5, 9, b"something"))
+        for chunk in fresh:
+            tape.add(*chunk)
+        said += fresh
+        tape.rest(now + 50)
+        tests = [chunk for chunk in said if chunk[1] != 9][-TESTS:]
+        kept = [chunk for chunk in said if chunk[1] == 9 or chunk in tests]
+        assert tape.chunks() == tuple(kept[-CHUNKS // 2 :])
 
 
 def test_packing() -> None:

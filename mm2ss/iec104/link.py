@@ -23,6 +23,7 @@ from math import inf
 
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import (
+    HEAD_LENGTH,
     S_HEAD,
     Apdu,
     CloseCause,
@@ -129,6 +130,11 @@ LinkEvent = (
 _U_NAMES = {
     int(function): function.name.replace("_ACT", " act").replace("_CON", " con")
     for function in UFunction
+}
+#: What connections at rest say, cut.
+_TESTS: dict[bytes, Apdu] = {
+    encodeU(function): (int(function), 0, b"")
+    for function in (UFunction.TESTFR_ACT, UFunction.TESTFR_CON)
 }
 # The states that are asked for at every chunk; up to Python 3.11 an enumeration takes as long as a
 # call to find a member.
@@ -312,6 +318,10 @@ class Link:
         """
         events: list[LinkEvent] = []
         if self.state is _OVER:
+            return events
+        if len(data) == HEAD_LENGTH and data in _TESTS and not self._buffer.rest:
+            self._lastArrival = now
+            self._receiveU(_TESTS[data], now, events)
             return events
         before = self._confirmed
         if self.state is _TRANSFER:

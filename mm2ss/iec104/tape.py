@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from mm2ss.iec104.apci import START, CloseCause, UFunction
+from mm2ss.iec104.apci import HEAD_LENGTH, CloseCause, UFunction, encodeU
 
 #: Chunks, in both directions together, that a connection keeps at most. When there are more, the
 #: older half goes.
@@ -23,7 +23,8 @@ TESTS = 4
 Chunk = tuple[float, int, bytes]
 
 _HEAD = Struct("<diH")
-_TESTS = (UFunction.TESTFR_ACT, UFunction.TESTFR_CON)
+_TESTS_LENGTH = TESTS * (_HEAD.size + HEAD_LENGTH)
+_TESTS = frozenset((encodeU(UFunction.TESTFR_ACT), encodeU(UFunction.TESTFR_CON)))
 
 
 class Tape:
@@ -33,10 +34,11 @@ class Tape:
         (negative = sent) and its octets.
     """
 
-    __slots__ = ("_packed", "_recent", "ear")
+    __slots__ = ("_isTested", "_packed", "_recent", "ear")
 
     def __init__(self) -> None:
         self._recent: list[Chunk] = []
+        self._isTested = False  # the last `TESTS` that are packed, if so many are, are tests
         self._packed = b""
         self.ear: Callable[[float, int, bytes], None] | None = None
 
@@ -65,15 +67,20 @@ class Tape:
         recent = self._recent
         if not recent or now - recent[0][0] < IDLE:
             return
+        if self._isTested and all(map(_isTest, recent)):
+            tests = b"".join((self._packed[-_TESTS_LENGTH:], *map(_pack, recent)))
+            self._packed = self._packed[:-_TESTS_LENGTH] + tests[-_TESTS_LENGTH:]
+        else:
+            self._packAll()
+        recent.clear()
+
+    def _packAll(self) -> None:
         chunks = self.chunks()
         tests = [number for number, chunk in enumerate(chunks) if _isTest(chunk)]
         dropped = set(tests[:-TESTS])
         kept = [chunk for number, chunk in enumerate(chunks) if number not in dropped]
-        self._packed = b"".join(
-            _HEAD.pack(time, size, len(octets)) + octets
-            for time, size, octets in kept[-CHUNKS // 2 :]
-        )
-        recent.clear()
+        self._packed = b"".join(map(_pack, kept[-CHUNKS // 2 :]))
+        self._isTested = all(map(_isTest, kept[-TESTS:]))
 
     def chunks(self) -> tuple[Chunk, ...]:
         """All that is kept, in order."""
@@ -81,8 +88,12 @@ class Tape:
 
 
 def _isTest(chunk: Chunk) -> bool:
-    _, size, octets = chunk
-    return abs(size) == 6 and octets[0] == START and octets[2] in _TESTS
+    return chunk[2] in _TESTS
+
+
+def _pack(chunk: Chunk) -> bytes:
+    time, size, octets = chunk
+    return _HEAD.pack(time, size, len(octets)) + octets
 
 
 def _unpacked(packed: bytes) -> Iterator[Chunk]:
