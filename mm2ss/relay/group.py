@@ -286,6 +286,7 @@ class GroupService(MultiService):
                 exchange.rtuKnows(connection.link.proven, now)
             elif isinstance(event, Started):
                 self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
+                self._unschedule("proven")
                 self._retry.reset()
                 self._life.started()
             elif isinstance(event, Stopped):
