@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mm2ss.config.parameters import LinkParameters
-from mm2ss.iec104.alarm import Alarm
+from mm2ss.iec104.alarm import Alarm, Wheel
 from mm2ss.iec104.apci import CloseCause, UFunction, encodeI, encodeS, encodeU
 from mm2ss.iec104.conduit import Conduit
 from mm2ss.iec104.link import Acknowledged, Link, LinkEvent, Received, Role
@@ -26,7 +26,7 @@ class Station:
         self.told: list[object] = []
         self.written: list[bytes] = []
         self.paused: list[bool] = []
-        alarm = Alarm(self.clock, self.wake)
+        alarm = Alarm(Wheel(self.clock), self.wake)
         self.conduit = Conduit(link, self, self.written.append, alarm, "peer", "local")
         if short:
             self.conduit.onReceived = self.received
