@@ -208,3 +208,15 @@ def test_manyAtRandom() -> None:
     for alarm in bells.alarms:
         alarm.cancel()
     assert bells.pending == 0
+
+
+def test_nothingIsPendingAfterTheLastOne() -> None:
+    """When the last alarm has gone off, no call is left for those that were cancelled before."""
+    clock = VirtualClock()
+    wheel = Wheel(clock)
+    early, late = Alarm(wheel, lambda: None), Alarm(wheel, lambda: None)
+    early.set(clock.seconds() + 3)
+    late.set(clock.seconds() + 20)
+    late.cancel()
+    clock.run(4)
+    assert clock.getDelayedCalls() == []

@@ -46,14 +46,15 @@ class Wheel:
         moment = deadline
         if deadline - self._seconds() > FAR:
             moment = ceil(deadline / SLICE) * SLICE
-        alarms = self._slices.get(moment)
-        if alarms is None:
-            self._slices[moment] = alarms = {}
-            heappush(self._moments, moment)
-            if moment < self._calledAt:
-                self._schedule()
-        alarms[alarm] = None
         self._count += 1
+        alarms = self._slices.get(moment)
+        if alarms is not None:
+            alarms[alarm] = None
+            return moment
+        self._slices[moment] = {alarm: None}
+        heappush(self._moments, moment)
+        if moment < self._calledAt:
+            self._schedule()
         return moment
 
     def leave(self, alarm: Alarm, moment: float) -> None:
@@ -65,14 +66,15 @@ class Wheel:
         if alarms is not None:
             alarms.pop(alarm, None)  # it may be among those that go off now
         self._count -= 1
+        if not self._count and self._calledAt > -inf:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Have the reactor call at the first moment, if anybody waits for one."""
         if not self._count:
             self._slices.clear()
             self._moments.clear()
-            if self._calledAt > -inf:
-                self._schedule()
-
-    def _schedule(self) -> None:
-        """Have the reactor call at the first moment."""
+            self._ready.clear()
         if self._call is not None:
             # Not reset(): Twisted then searches its list of all timers for this one.
             self._call.cancel()
