@@ -29,8 +29,7 @@ class Station:
         alarm = Alarm(Wheel(self.clock), self.wake)
         self.conduit = Conduit(link, self, self.written.append, alarm, "peer", "local")
         if short:
-            self.conduit.onReceived = self.received
-            self.conduit.onAcknowledged = self.acknowledged
+            self.conduit.user = self
 
     def wake(self) -> None:
         self.conduit.wake(self.clock.seconds())
@@ -136,4 +135,4 @@ def test_afterItIsShut() -> None:
     assert station.told[1:] == []
     assert station.paused == []
     assert station.conduit.window == 0
-    assert station.conduit.onReceived is None and station.conduit.onAcknowledged is None
+    assert station.conduit.user is None

@@ -67,10 +67,11 @@ class GroupMachine(RuleBasedStateMachine):
         exchange = self.world.group._exchange
         ledger = exchange._ledger
 
-        def keep(outlet: Outlet, asdus: list[bytes], now: float) -> None:
+        def keep(outlet: Outlet, asdus: Sequence[bytes], now: float) -> bool:
             end = ledger.end
-            exchange.rtuReceived(outlet, asdus, now)
+            isPlain = exchange.rtuReceived(outlet, asdus, now)
             self.log += ledger.slice(end, ledger.end - end)
+            return isPlain
 
         self.world.group._exchange = cast(Exchange, Around(exchange, rtuReceived=keep))
 

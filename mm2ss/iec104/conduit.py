@@ -2,8 +2,8 @@
 
 This is the hot path, without its socket. What a connection mostly carries goes straight through:
 
-* I frames of one length, from the RTU: `received` -> `Link.receiveRun` -> `onReceived`,
-* an S frame alone, from a master: `received` -> `Link.receiveS` -> `onAcknowledged`,
+* I frames of one length, from the RTU: `received` -> `Link.receiveRun` -> `User.received`,
+* an S frame alone, from a master: `received` -> `Link.receiveS` -> `User.acknowledged`,
 * a batch of ASDUs: `send` -> `Link.send` -> `flush` -> `Wire.write`,
 * an acknowledgement: `release` -> `Link.release` -> `flush` -> `Wire.write`.
 
@@ -48,6 +48,19 @@ class Waker(Protocol):
         """Wake at this time, in monotonic seconds; not earlier, and as late as the waker says."""
 
 
+class User(Protocol):
+    """Who works with what a connection carries.
+
+    What does not come in a chunk of its own is told to the owner, through `Carrier.deliver`.
+    """
+
+    def received(self, asdus: tuple[bytes, ...], now: float) -> None:
+        """ASDUs have arrived, in this order."""
+
+    def acknowledged(self, count: int, now: float) -> None:
+        """The peer has acknowledged so many I frames of this connection in all."""
+
+
 class Conduit:
     """One connection of either role, for those who send and receive on it.
 
@@ -57,10 +70,7 @@ class Conduit:
     :param waker: wakes the carrier, which then calls `wake`.
     :param peer: the other end as ``address:port``, for logs.
     :param local: the own end, likewise.
-    :ivar onReceived: told the ASDUs that arrived, in order, and the time; by default the owner is,
-        with `Received`. What does not come in a run of its own is always told to the owner.
-    :ivar onAcknowledged: told how many I frames of this connection the peer has acknowledged in
-        all, and the time; by default the owner is, with `Acknowledged`; likewise.
+    :ivar user: told what goes the short ways; None = nothing does, and the owner is told all.
     :ivar octetsIn: octets received.
     :ivar octetsOut: octets given to the carrier.
     :ivar tape: the last chunks, both ways.
@@ -84,8 +94,7 @@ class Conduit:
         self._down = False
         self._congested = False
         self._unread = 0
-        self.onReceived: Callable[[tuple[bytes, ...], float], None] | None = None
-        self.onAcknowledged: Callable[[int, float], None] | None = None
+        self.user: User | None = None
         self.octetsIn = 0
         self.octetsOut = 0
         self.tape = Tape()
@@ -100,17 +109,21 @@ class Conduit:
         self.octetsIn += size
         self.tape.add(now, size, data)
         link = self.link
-        if size == HEAD_LENGTH:
-            if self.onAcknowledged is not None:
-                count = link.receiveS(data, now)
-                if count >= 0:
-                    self.onAcknowledged(count, now)
-                    return  # nothing to write but what that call has written itself
-        elif self.onReceived is not None and not self._congested:
+        user = self.user
+        if user is not None and size == HEAD_LENGTH:
+            count = link.receiveS(data, now)
+            if count >= 0:
+                user.acknowledged(count, now)
+                return  # nothing to write but what that call has written itself
+        elif user is not None and not self._congested:
+            before = link.confirmed
             asdus = link.receiveRun(data, now)
             if asdus:
-                self.onReceived(asdus, now)
-                self.flush(now)
+                if link.confirmed != before:
+                    user.acknowledged(link.confirmed, now)
+                if not self._down:
+                    user.received(asdus, now)
+                    self.flush(now)
                 return
         self.handle(link.receive(data, now), now)
 
@@ -205,8 +218,8 @@ class Conduit:
         """Nothing is to be received, sent or told any more."""
         self._down = True
         self.link.shut()
-        # They refer to what refers to this object: no cycle is left for the garbage collector.
-        self.onReceived = self.onAcknowledged = None
+        # It refers to what refers to this object: no cycle is left for the garbage collector.
+        self.user = None
 
     def _countUnread(self, octets: int) -> None:
         """Close a peer that makes us reply and does not read; see `UNREAD_MAX`."""

@@ -160,6 +160,7 @@ class Link:
     :ivar soonest: `wake` need not be called before; never later than `deadline`, and cheaper.
     :ivar proven: how many received I frames the peer knows to be acknowledged, as its answers to
         TESTFR act and STOPDT act have shown.
+    :ivar confirmed: how many sent I frames the peer has acknowledged.
     :ivar released: how many received I frames may be acknowledged; see `release`.
     :ivar automatic: whether received I frames may be acknowledged as soon as they are received.
         When False, only what `release` names is acknowledged, in S frames and in I frames alike.
@@ -185,7 +186,7 @@ class Link:
         # Sending: V(S), how many of them are acknowledged, and when each unacknowledged batch
         # was sent (running count after it, time). At most k batches.
         self._sent = 0
-        self._confirmed = 0
+        self.confirmed = 0
         # (A list: an empty deque costs 760 octets, and most connections rest.)
         self._batches: list[tuple[int, float]] = []
         # Receiving: V(R), how much of it may be acknowledged, and the last N(R) sent.
@@ -216,7 +217,7 @@ class Link:
     @property
     def outstanding(self) -> int:
         """Own I frames that the peer has not acknowledged, 0-k."""
-        return self._sent - self._confirmed
+        return self._sent - self.confirmed
 
     @property
     def deadline(self) -> float:
@@ -323,7 +324,7 @@ class Link:
             self._lastArrival = now
             self._receiveU(_TESTS[data], now, events)
             return events
-        before = self._confirmed
+        before = self.confirmed
         if self.state is _TRANSFER:
             data = self._receiveUsual(self._buffer.join(data), now, events)
         if data:
@@ -331,16 +332,16 @@ class Link:
                 self._receiveAny(self._buffer.feed(data), now, events)
             except ProtocolError as error:
                 events.append(self._close(error.cause, str(error)))
-        if self._confirmed != before:
-            events.insert(0, Acknowledged(self._confirmed))
+        if self.confirmed != before:
+            events.insert(0, Acknowledged(self.confirmed))
         if self.automatic and self.released != self._received:
             self.release(self._received, now)
         return events
 
     def receiveRun(self, data: bytes, now: float) -> tuple[bytes, ...]:
-        """Take a chunk that is I frames of one length in transfer, whole ones, which acknowledge
-        nothing new: most of what an RTU sends; return their ASDUs. Any other chunk: take nothing,
-        return an empty tuple, and have it go to `receive`.
+        """Take a chunk that is I frames of one length in transfer, whole ones: most of what an RTU
+        sends; return their ASDUs. What they acknowledge is then in `confirmed`. Any other chunk:
+        take nothing, return an empty tuple, and have it go to `receive`.
         """
         if self.state is not _TRANSFER or self._buffer.rest:
             return ()
@@ -348,9 +349,12 @@ class Link:
         if run is None:
             return ()
         number, asdus, used = run
-        if used != len(data) or unwrap(self._confirmed, number) != self._confirmed:
+        count = unwrap(self.confirmed, number)
+        if used != len(data) or count > self._sent:
             return ()
         self._lastArrival = now
+        if count != self.confirmed:
+            self._confirmTo(count)
         self._received += len(asdus)
         if self.automatic:
             self.release(self._received, now)
@@ -363,8 +367,8 @@ class Link:
         """
         if not data.startswith(S_HEAD) or self.state is not _TRANSFER or self._buffer.rest:
             return -1
-        count = unwrap(self._confirmed, (data[4] | data[5] << 8) >> 1)
-        if not self._confirmed < count <= self._sent:
+        count = unwrap(self.confirmed, (data[4] | data[5] << 8) >> 1)
+        if not self.confirmed < count <= self._sent:
             return -1
         self._lastArrival = now
         self._confirmTo(count)
@@ -402,11 +406,11 @@ class Link:
         if run is None:
             return data
         number, asdus, used = run
-        count = unwrap(self._confirmed, number)
+        count = unwrap(self.confirmed, number)
         if count > self._sent:
             return data
         self._lastArrival = now
-        if count != self._confirmed:
+        if count != self.confirmed:
             self._confirmTo(count)
         self._received += len(asdus)
         events.append(Received(list(asdus)))
@@ -455,8 +459,8 @@ class Link:
 
     def _confirm(self, apdu: Apdu) -> bool:
         """Take the N(R) of an I or S frame; return whether it completed a stop."""
-        count = unwrap(self._confirmed, apdu[1] >> 1)
-        if count == self._confirmed:
+        count = unwrap(self.confirmed, apdu[1] >> 1)
+        if count == self.confirmed:
             return False
         if count > self._sent:
             raise self._error(CloseCause.NR_OUT_OF_WINDOW, apdu)
@@ -473,8 +477,8 @@ class Link:
     def _confirmTo(self, count: int) -> None:
         """The first `count` frames are acknowledged by the peer."""
         if self.state is _TRANSFER:
-            self.window += count - self._confirmed
-        self._confirmed = count
+            self.window += count - self.confirmed
+        self.confirmed = count
         batches = self._batches
         while batches and batches[0][0] <= count:
             batches.pop(0)

@@ -178,8 +178,11 @@ class Exchange:
         self._commands.rtuLost(now)
         self.acknowledge(now)
 
-    def rtuReceived(self, outlet: Outlet, asdus: Sequence[bytes], now: float) -> None:
-        """Give each ASDU to whom it is for."""
+    def rtuReceived(self, outlet: Outlet, asdus: Sequence[bytes], now: float) -> bool:
+        """Give each ASDU to whom it is for.
+
+        :returns: whether all was plain process data, by which no request's time has changed.
+        """
         ledger = self._ledger
         start = ledger.end
         ledger.arrivals.came(start, now)
@@ -188,7 +191,7 @@ class Exchange:
         if usual:
             ledger.extend(asdus)
         elif not self._route(outlet, asdus, others, now):
-            return
+            return False
         self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
             master.pump(now)
@@ -196,6 +199,7 @@ class Exchange:
             self._commands.pump(now)
         self._pressure.look(now)
         self.acknowledge(now)
+        return usual
 
     def _route(self, outlet: Outlet, asdus: Sequence[bytes], others: list[int], now: float) -> bool:
         """Give each ASDU to whom it is for, one by one.
@@ -346,7 +350,7 @@ class Exchange:
             return  # others have acknowledged all this before
         self.acknowledge(now)
 
-    def masterReceived(self, master: Master, asdus: list[bytes], now: float) -> None:
+    def masterReceived(self, master: Master, asdus: Sequence[bytes], now: float) -> None:
         """Requests of a master."""
         self._commands.received(master, self._masters, asdus, now)
 

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from mm2ss.config.model import AckMode, Address, GroupConfig, Host
 from mm2ss.iec104.alarm import Alarm, Wheel
 from mm2ss.iec104.apci import CloseCause, closeText
-from mm2ss.iec104.conduit import Conduit
 from mm2ss.iec104.link import (
     Acknowledged,
     Drained,
@@ -104,17 +103,8 @@ class GroupService(MultiService):
         self._exchange = Exchange(config, self.note, audit, wallTime, journal, self._secured)
         wheel = wheel or Wheel(reactor)
         self._alarm = Alarm(wheel, self._wake)
-        self._masters = MasterPort(
-            config,
-            self._exchange,
-            self,
-            reactor,
-            self.note,
-            self._alarm,
-            wheel,
-            self._addresses,
-            self.trace,
-        )
+        ways = self.note, self._alarm, wheel, self._addresses, self.trace
+        self._masters = MasterPort(config, self._exchange, self, reactor, *ways)
         self._life = lifeCycle(self)
         self._retry = RetryDelay(len(config.hosts))
         endpoint = RotatingEndpoint(reactor, config.hosts, config.rtu.t0, self._failed)
@@ -239,7 +229,7 @@ class GroupService(MultiService):
         """The RTU is connected."""
         self._rtu = connection
         conduit = connection.conduit
-        conduit.onReceived = partial(self._received, conduit)
+        conduit.user = self
         self._traffic.began(conduit)
         self.trace.opened(Leg.RTU, conduit)
         self._ignored = 0
@@ -262,13 +252,19 @@ class GroupService(MultiService):
         self._exchange.rtuLost(self._reactor.seconds())
         self._life.rtuLost()
 
-    def _received(self, conduit: Conduit, asdus: Sequence[bytes], now: float) -> None:
-        """The RTU sent events and nothing else."""
-        exchange = self._exchange
-        exchange.rtuReceived(conduit, asdus, now)
-        deadline = exchange.eventsDeadline
-        if deadline < self._alarm.at:
-            self._alarm.set(deadline)
+    def received(self, asdus: Sequence[bytes], now: float) -> None:
+        """The RTU sent events and answers."""
+        if self._rtu is not None:
+            exchange = self._exchange
+            isPlain = exchange.rtuReceived(self._rtu.conduit, asdus, now)
+            deadline = exchange.eventsDeadline if isPlain else exchange.deadline
+            if deadline < self._alarm.at:
+                self._alarm.set(deadline)
+
+    def acknowledged(self, _count: int, now: float) -> None:
+        """The RTU has room for more requests."""
+        self._exchange.rtuAcknowledged(now)
+        self._alarm.set(self._exchange.deadline)
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The RTU sent something."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -56,6 +56,26 @@ class _Session:
         self.address = address
         self.master: Master | None = None
         self.ignored = 0
+
+
+class _User:
+    """The traffic of a master that has started data transfer."""
+
+    __slots__ = ("_alarm", "_exchange", "_master")
+
+    def __init__(self, master: Master, exchange: Exchange, alarm: Alarm) -> None:
+        self._master = master
+        self._exchange = exchange
+        self._alarm = alarm
+
+    def received(self, asdus: Sequence[bytes], now: float) -> None:
+        """Requests."""
+        self._exchange.masterReceived(self._master, asdus, now)
+        self._alarm.set(self._exchange.deadline)
+
+    def acknowledged(self, count: int, now: float) -> None:
+        """Its acknowledgement, by which nothing becomes due earlier."""
+        self._exchange.masterAcknowledged(self._master, count, now)
 
 
 class MasterPort:
@@ -234,8 +254,7 @@ class MasterPort:
                 conduit = connection.conduit
                 master = self._exchange.masterStarted(conduit, session.address, rights, now)
                 session.master = master
-                # Nothing becomes due earlier by it.
-                conduit.onAcknowledged = partial(self._exchange.masterAcknowledged, master)
+                conduit.user = _User(master, self._exchange, self._alarm)
             else:
                 self._exchange.masterResumed(session.master, now)
         elif isinstance(event, StopRequested) and session.master is not None:
