@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm2ss.iec104.apci import FrameBuffer, encodeI, encodeS
+from tests.bench.cycle import Bench, steps
 from tests.bench.fastmaster import Masters
 from tests.bench.fastrtu import Line as RtuLine
 from tests.bench.fastrtu import Rtus
@@ -279,3 +280,14 @@ def test_loopTicks() -> None:
     loop.run()
     loop.close()
     assert calls == ["first", "second", "second", "second"]
+
+
+def test_aTurnOfABusyGroup() -> None:
+    """In each turn all events go to all masters, and are settled; the steps are always the same."""
+    bench = Bench(masters=2, frames=12)
+    bench.run(bench.chunks(50))
+    snapshot = bench.group.snapshot()
+    assert (snapshot.received, snapshot.settled, snapshot.unsettled) == (600, 600, 0)
+    assert [master.sent for master in snapshot.masters] == [601, 601]
+    first, second = (sum(steps(bench, 100).values()) for _ in range(2))
+    assert abs(first - second) < 0.01 * first

@@ -21,9 +21,9 @@ from typing import Any
 #: Seconds between two beats.
 BEAT = 0.01
 #: Seconds between two counts of the blocks.
-COUNT = 1.0
+COUNT = 0.25
 #: What is kept of each: the last ones.
-_BEATS, _COLLECTIONS, _COUNTS = 65_536, 16_384, 16_384
+_BEATS, _COLLECTIONS, _COUNTS = 65_536, 16_384, 32_768
 
 
 class Ring:

@@ -41,15 +41,23 @@ class LibraryRtu:
 
     async def produce(self, count: int) -> int:
         """Make events; how many wait in its queue then."""
-        numbers = [self._group.book.produce() for _ in range(count)]
-        for number in numbers:
-            self._group.book.sent(number)
+        book = self._group.book
+        for _ in range(count):
+            book.sent(book.produce())
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{numbers[0]} {numbers[-1]}\n".encode())
+        self._process.stdin.write(f"{book.produced - count + 1} {book.produced}\n".encode())
         waiting = int(await asyncio.wait_for(self._process.stdout.readline(), PATIENCE))
-        for number in range(self._group.book.freedCount + 1, numbers[-1] - waiting + 1):
-            self._group.book.freed(number)
+        for number in range(book.freedCount + 1, book.produced - waiting + 1):
+            book.freed(number)
         return waiting
+
+    async def lost(self) -> None:
+        """The relay has died: what waits in its queue it will send again."""
+        book = self._group.book
+        waiting = await self.produce(0)
+        for number in range(book.produced - waiting + 1, book.produced + 1):
+            book.sent(number)
+        book.rtuEnded()
 
     async def close(self) -> None:
         """End it."""
@@ -74,13 +82,14 @@ async def keepsEvents(campaign: Campaign) -> None:
             await rtu.produce(40)
             await until(partial(book.isBeyond, delivered), "more arrives")
             campaign.relay.kill()
+            await rtu.lost()
             assert await rtu.produce(200) >= 200, "they wait at the RTU"
-            book.rtuEnded()
             assert book.outstanding == 240
             campaign.relay.start()
             await group.join("m2")
             await until(lambda: not book.outstanding, "what was held at the RTU has come")
             campaign.relay.kill()
+            await rtu.lost()
     finally:
         await rtu.close()
 
