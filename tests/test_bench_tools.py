@@ -6,6 +6,7 @@ import itertools
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -284,10 +285,10 @@ def test_loopTicks() -> None:
 
 def test_aTurnOfABusyGroup() -> None:
     """In each turn all events go to all masters, and are settled; the steps are always the same."""
-    bench = Bench(masters=2, frames=12)
-    bench.run(bench.chunks(50))
-    snapshot = bench.group.snapshot()
-    assert (snapshot.received, snapshot.settled, snapshot.unsettled) == (600, 600, 0)
-    assert [master.sent for master in snapshot.masters] == [601, 601]
-    first, second = (sum(steps(bench, 100).values()) for _ in range(2))
-    assert abs(first - second) < 0.01 * first
+    with closing(Bench(masters=2, frames=12)) as bench:
+        bench.run(bench.chunks(50))
+        snapshot = bench.group.snapshot()
+        assert (snapshot.received, snapshot.settled, snapshot.unsettled) == (600, 600, 0)
+        assert [master.sent for master in snapshot.masters] == [601, 601]
+        first, second = (sum(steps(bench, 100).values()) for _ in range(2))
+        assert abs(first - second) < 0.01 * first

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -45,9 +46,9 @@ class Sink(socket.socket):
 class Transport:
     """As much of a TCP connection as a turn needs."""
 
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, sink: Sink) -> None:
         self._peer = IPv4Address("TCP", peer, 2404)
-        self._sink = Sink()
+        self._sink = sink
 
     def getHandle(self) -> socket.socket:
         return self._sink
@@ -89,6 +90,7 @@ class Bench:
             groupConfig(ackMode=AckMode.THROUGH, rtu=links, masters=links), reactor
         )
         self.group = group
+        self._sink = Sink()
         group.startService()
         self._rtu = self._connected(group._connector._factory, "198.51.100.1")
         factory = group._masters._factory
@@ -103,7 +105,7 @@ class Bench:
 
     def _connected(self, factory: Any, peer: str) -> Protocol:
         protocol: Protocol = factory.buildProtocol(IPv4Address("TCP", peer, 2404))
-        transport: Any = Transport(peer)
+        transport: Any = Transport(peer, self._sink)
         protocol.makeConnection(transport)
         return protocol
 
@@ -120,6 +122,10 @@ class Bench:
             self._rtu.dataReceived(events)
             for master in self._masters:
                 master.dataReceived(acknowledgement)
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        self._sink.close()
 
 
 def steps(bench: Bench, turns: int = 200) -> Counter[CodeType]:
@@ -153,18 +159,22 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=20_000)
     parser.add_argument("--where", action="store_true", help="show where the steps are taken")
     arguments = parser.parse_args()
-    bench = Bench(arguments.masters, arguments.frames)
-    bench.run(bench.chunks(100))
-    chunks = bench.chunks(arguments.turns)
-    begun = time.process_time()
-    bench.run(chunks)
-    spent = time.process_time() - begun
-    print(f"{spent / arguments.turns * 1e6:.1f} µs a turn")
-    if arguments.where:
-        taken = steps(bench)
-        print(f"{sum(taken.values())} steps a turn")
-        for code, count in taken.most_common(_SHOWN):
-            print(f"{count:6}  {Path(code.co_filename).name} {code.co_name}")
+    with closing(Bench(arguments.masters, arguments.frames)) as bench:
+        bench.run(bench.chunks(100))
+        chunks = bench.chunks(arguments.turns)
+        begun = time.process_time()
+        bench.run(chunks)
+        spent = time.process_time() - begun
+        print(f"{spent / arguments.turns * 1e6:.1f} µs a turn")
+        if arguments.where:
+            show(steps(bench))
+
+
+def show(taken: Counter[CodeType]) -> None:
+    """Where the steps are taken, most of them first."""
+    print(f"{sum(taken.values())} steps a turn")
+    for code, count in taken.most_common(_SHOWN):
+        print(f"{count:6}  {Path(code.co_filename).name} {code.co_name}")
 
 
 if __name__ == "__main__":
