@@ -146,7 +146,7 @@ def test_anAlarmMayChangeTheOthers() -> None:
             fourth.set(BEGIN + 1)  # sooner than now
             bells.alarms[0].set(BEGIN + 22)
 
-    bells.ring = ring  # type: ignore[method-assign]
+    bells.ring = ring  # type: ignore[method-assign]  # it does more than note
     bells.clock.run(30)
     assert [number for _, number in bells.rung] == [0, 3, 2, 0]
     assert bells.pending == 0
@@ -162,7 +162,7 @@ def test_aFailureStopsNobodyElse() -> None:
         if number == 0:
             raise RuntimeError("bell")
 
-    bells.ring = ring  # type: ignore[method-assign]
+    bells.ring = ring  # type: ignore[method-assign]  # it does more than note
     with pytest.raises(RuntimeError, match="bell"):
         bells.clock.run(21)
     bells.clock.run(0)
@@ -192,7 +192,7 @@ def test_manyAtRandom() -> None:
         now = bells.clock.seconds()
         assert due.pop(number) <= now + 1e-9
 
-    bells.ring = ring  # type: ignore[method-assign]
+    bells.ring = ring  # type: ignore[method-assign]  # it does more than note
     for _ in range(5000):
         number = random.randrange(50)
         alarm = bells.alarms[number]

@@ -469,7 +469,7 @@ def directoryAnswer(last: bool) -> bytes:
 def test_R19_directory() -> None:
     """A directory belongs to who called it; its last file ends the call."""
     table = Table()
-    call: Callable[[], bytes] = lambda: request(122, 0, bytes(4), cause=5)  # noqa: E731
+    call: Callable[[], bytes] = lambda: request(122, 0, bytes(4), cause=5)  # noqa: E731  # a line says it
     table.ask(A, call())
     for last in (False, True):
         found = table.requests.directory(directoryAnswer(last), table.now)

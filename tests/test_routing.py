@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mm2ss.relay.routing import AUDIENCES, Audience, classify
+from mm2ss.relay.routing import AUDIENCES, Audience, areForAll, classify
 
 PROCESS = range(1, 42)
 SWITCHING = (*range(45, 52), *range(58, 65))
@@ -122,3 +124,18 @@ def test_mirrorsAreNeverForAll() -> None:
     for typeId in (*SWITCHING, *range(100, 108), *range(110, 114)):
         for cause in (5, 7, 9, 10, *REFUSALS):
             assert AUDIENCES[typeId << 6 | cause] is Audience.REQUESTER, (typeId, cause)
+
+
+@given(
+    st.lists(
+        st.binary(min_size=7, max_size=7)
+        | st.sampled_from([bytes((30, 1, 3, 0, 1, 0, 9)), bytes((30, 1, 20, 0, 1, 0, 9))])
+        | st.binary(min_size=1, max_size=9),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_aRunIsJudgedAsItsAsdusAre(asdus: list[bytes]) -> None:
+    """What is said of a whole run at once is what is said of each of its ASDUs."""
+    each = all(areForAll([asdu]) for asdu in asdus)
+    assert areForAll(tuple(asdus)) == areForAll(asdus) == each

@@ -93,7 +93,7 @@ if sys.platform != "win32":
     def test_refused(code: int, kind: type[OSError]) -> None:
         """What the C library refuses is raised as what it is."""
         clock = systemclock.PosixClock()
-        clock._library = _Library(code)  # type: ignore[assignment]
+        clock._library = _Library(code)  # type: ignore[assignment]  # a stand-in
         with pytest.raises(kind) as caught:
             clock.slew(0.1)
         assert caught.value.errno == code and isinstance(caught.value, PermissionError) == (

@@ -345,18 +345,8 @@ class Link:
         """
         if self.state is not _TRANSFER or self._buffer.rest:
             return ()
-        run = decodeRun(data, self._received)
-        if run is None:
-            return ()
-        number, asdus, used = run
-        count = unwrap(self.confirmed, number)
-        if used != len(data) or count > self._sent:
-            return ()
-        self._lastArrival = now
-        if count != self.confirmed:
-            self._confirmTo(count)
-        self._received += len(asdus)
-        if self.automatic:
+        asdus, used = self._takeRun(data, now, len(data))
+        if used and self.automatic:
             self.release(self._received, now)
         return asdus
 
@@ -402,19 +392,29 @@ class Link:
 
         :returns: what is left for `_receiveAny`, which can do all this, too, but frame by frame.
         """
+        asdus, used = self._takeRun(data, now)
+        if used:
+            events.append(Received(list(asdus)))
+        return data[used:]
+
+    def _takeRun(self, data: bytes, now: float, least: int = 1) -> tuple[tuple[bytes, ...], int]:
+        """Take the I frames of one length that a chunk begins with.
+
+        :param least: octets that they must have.
+        :returns: their ASDUs, and how many octets they had; 0 when nothing was taken.
+        """
         run = decodeRun(data, self._received)
         if run is None:
-            return data
+            return (), 0
         number, asdus, used = run
         count = unwrap(self.confirmed, number)
-        if count > self._sent:
-            return data
+        if used < least or count > self._sent:
+            return (), 0
         self._lastArrival = now
         if count != self.confirmed:
             self._confirmTo(count)
         self._received += len(asdus)
-        events.append(Received(list(asdus)))
-        return data[used:]
+        return asdus, used
 
     def _receiveAny(self, apdus: list[Apdu], now: float, events: list[LinkEvent]) -> None:
         """Act on each APDU; consecutive ASDUs become one event.

@@ -1,4 +1,4 @@
-"""A TCP connection that carries a `Conduit`: its socket, its one pending timer, and its end."""
+"""A TCP connection that carries a `Conduit`: its socket, its alarm, and its end."""
 
 from __future__ import annotations
 

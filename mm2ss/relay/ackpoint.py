@@ -27,10 +27,6 @@ class AckPoint:
         :param position: the ledger's end before them.
         :param others: which of them, counted from 0, did not enter the ledger; ascending.
         """
-        if not others:
-            self._push(self.received, position, count)
-            self.received += count
-            return
         start = 0
         for other in (*others, count):
             length = other - start

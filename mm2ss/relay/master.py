@@ -146,10 +146,8 @@ class Master:
     def acknowledged(self, count: int, now: float) -> None:
         """The master acknowledged the first `count` frames of its connection."""
         self._progress = now
-        reader = self.reader
-        reader.acknowledged(count)
-        if reader.position < self._ledger.end or reader.lane:
-            self.pump(now)
+        self.reader.acknowledged(count)
+        self.pump(now)
         if self.throttled:
             self.throttle(now)
 
