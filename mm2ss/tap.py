@@ -31,8 +31,8 @@ from mm2ss.config.problems import Problem, Severity
 from mm2ss.config.service_settings import NTP_INTERVAL, TraceSettings
 from mm2ss.config.shard import parseShard
 from mm2ss.config.worst_case import shortage
-from mm2ss.iec104.alarm import Wheel
 from mm2ss.iec104.core import CORE
+from mm2ss.iec104.loop import Loop
 from mm2ss.relay.audit import Audit
 from mm2ss.relay.fleet import Fleet
 from mm2ss.relay.group import GroupService
@@ -54,7 +54,7 @@ from mm2ss.services.stopsignals import StopSignals
 from mm2ss.services.systemclock import systemClock
 from mm2ss.services.systemd import SystemdService, takeSupervisor
 from mm2ss.services.tracefiles import TraceFiles
-from mm2ss.services.turns import shortenTurns
+from mm2ss.services.turns import orderTurns
 
 
 class Options(usage.Options):
@@ -166,15 +166,15 @@ def makeService(options: Options) -> IService:
     # Every timer of the program is monotonic: Twisted's reactors schedule by the wall clock, and
     # a clock that is stepped by an hour would freeze all timers or fire them at once.
     setattr(reactor, "seconds", time.monotonic)  # noqa: B010  # mypy forbids to assign a method
-    shortenTurns(reactor)
-    return _demo(reactor) if options["demo"] else _relay(options, reactor)
+    loop = Loop(reactor, orderTurns(reactor))
+    return _demo(reactor, loop) if options["demo"] else _relay(options, reactor, loop)
 
 
-def _demo(reactor: Any) -> IService:
+def _demo(reactor: Any, loop: Loop) -> IService:
     from mm2ss.simulator import demoGroups, demoRtu  # not loaded where RTUs are real
 
-    fleet = Fleet(demoGroups(), partial(GroupService, reactor=reactor))
-    service = RelayService(fleet)
+    fleet = Fleet(demoGroups(), partial(GroupService, reactor=reactor, loop=loop))
+    service = RelayService(fleet, loop)
     service.addBeside(demoRtu(reactor))
     return service
 
@@ -193,7 +193,7 @@ def _runnable(options: Options) -> Configuration:
     return configuration
 
 
-def _relay(options: Options, reactor: Any) -> IService:
+def _relay(options: Options, reactor: Any, loop: Loop) -> IService:
     configuration = _runnable(options)
     settings, log = configuration.serviceFile.settings, configuration.serviceFile.log
     logs = str(log.directory), log.rotateSize, log.keep, reactor, time.time
@@ -206,13 +206,13 @@ def _relay(options: Options, reactor: Any) -> IService:
     copies = SafeCopies(partial(JournalService, folder, reactor, time.time, neighbours=neighbours))
     traceFiles = _traceFiles(settings.trace, reactor)
     traces = Traces(reactor.seconds, time.time, traceFiles)
-    maker = GroupMaker(reactor, audit, eventLog, copies, traces)
+    maker = GroupMaker(reactor, loop, audit, eventLog, copies, traces)
     fleet = Fleet(configuration.groups, maker.make, maker.release)
     why = (neighbours.problem() if copies.needed else "") or fleet.portProblem()
     if why:
         raise SystemExit(f"mm2ss cannot run: {why}")
     scarce = shortage(configuration.groups, allowed())
-    service = RelayService(fleet, configuration.problems, scarce)
+    service = RelayService(fleet, loop, configuration.problems, scarce)
     service.addBeside(StopSignals(reactor))
     memory = MemoryService(reactor)
     service.addBeside(memory)
@@ -305,12 +305,14 @@ def _apply(
 class GroupMaker:
     """Makes groups, and gives each its part of the services beside them.
 
+    :param loop: what all their connections share.
     :param copies: the groups' parts of the journal.
     """
 
     def __init__(
         self,
         reactor: Any,
+        loop: Loop,
         audit: Audit,
         eventLog: EventLogService,
         copies: SafeCopies,
@@ -322,7 +324,7 @@ class GroupMaker:
         self._copies = copies
         self._traces = traces
         self._pacer = Pacer(reactor)
-        self._wheel = Wheel(reactor)
+        self._loop = loop
 
     def make(self, config: GroupConfig) -> GroupService:
         """A group, which is not started."""
@@ -336,7 +338,7 @@ class GroupMaker:
             journal=self._copies.open(config),
             trace=self._traces.of(config.id, config.name),
             pacer=self._pacer,
-            wheel=self._wheel,
+            loop=self._loop,
         )
 
     def release(self, old: GroupConfig, new: GroupConfig | None) -> Deferred[None]:
@@ -350,19 +352,23 @@ class RelayService(MultiService):
     """All groups, and what stands beside them: that starts before them and stops after them.
 
     :param fleet: what is to run.
+    :param loop: what all its connections share.
     :param problems: what was wrong in the files; said in the log at the start.
     :param scarce: what the system does not allow that may be needed, likewise; empty = nothing.
     """
 
     _log = Logger()
 
-    def __init__(self, fleet: Fleet, problems: Sequence[Problem] = (), scarce: str = "") -> None:
+    def __init__(
+        self, fleet: Fleet, loop: Loop, problems: Sequence[Problem] = (), scarce: str = ""
+    ) -> None:
         MultiService.__init__(self)
         self._problems = problems
         self._scarce = scarce
         self._beside = MultiService()
         self._beside.setServiceParent(self)
         self._fleet = fleet
+        self._loop = loop
         IService(fleet).setServiceParent(self)
 
     def addBeside(self, service: IService) -> None:
@@ -385,4 +391,6 @@ class RelayService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Stop the groups, all at once, and what stands beside them when they are done."""
         self.running = False
-        return self._fleet.stopService().addBoth(lambda _: self._beside.stopService())
+        stopped = self._fleet.stopService()
+        stopped.addBoth(lambda _: self._loop.settle())  # the audit trail may have to be told yet
+        return stopped.addBoth(lambda _: self._beside.stopService())

@@ -16,8 +16,10 @@ from twisted.logger import ILogObserver, Logger, formatEvent
 
 from mm2ss import __version__
 from mm2ss.iec104.core import COMPILED, CORE
+from mm2ss.iec104.loop import Loop
 from mm2ss.relay.fleet import Fleet
 from mm2ss.tap import RelayService
+from tests.fakes import VirtualClock
 from tests.groups import World
 from tests.test_layers import isPure
 
@@ -51,7 +53,7 @@ def test_runIsWhatItShouldBe() -> None:
 def test_startSaysWhichCoreRuns() -> None:
     """The line at the start, and each group's snapshot, name the core."""
     lines: list[str] = []
-    service = RelayService(Fleet((), lambda _config: World(up=False).group))
+    service = RelayService(Fleet((), lambda _config: World(up=False).group), Loop(VirtualClock()))
     observer = cast(ILogObserver, lambda event: lines.append(formatEvent(event)))
     service._log = Logger("tap", observer=observer)
     service.startService()

@@ -37,7 +37,9 @@ SEE_SNAPSHOTS_ONLY = frozenset({"services", "console"})
 #: not: they connect the pure ones to sockets, files and time. A new one is a decision, made here.
 PURE: dict[str, frozenset[str]] = {
     "mm2ss.config": frozenset(),
-    "mm2ss.iec104": frozenset(f"mm2ss.iec104.{name}" for name in ("alarm", "protocol", "wire")),
+    "mm2ss.iec104": frozenset(
+        f"mm2ss.iec104.{name}" for name in ("alarm", "loop", "protocol", "wire")
+    ),
     "mm2ss.relay": frozenset(
         f"mm2ss.relay.{name}"
         for name in (

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from mm2ss.config.model import AckMode, GroupConfig, Host
 from mm2ss.config.worst_case import descriptors, shortage, worstCase
 from mm2ss.iec104.link import Link, Role
+from mm2ss.iec104.loop import Loop
 from mm2ss.iec104.protocol import LinkFactory
 from mm2ss.relay.fleet import Fleet
 from mm2ss.services.memory import THRESHOLDS, MemoryService
@@ -173,7 +174,9 @@ def test_shortageIsInTheLog() -> None:
     """A service that may run out of file descriptors says so when it starts."""
     events: list[LogEvent] = []
     globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]  # returns None
-    service = RelayService(Fleet((), lambda _: pytest.fail("no group")), (), "too few")
+    service = RelayService(
+        Fleet((), lambda _: pytest.fail("no group")), Loop(VirtualClock()), (), "too few"
+    )
     service.startService()
     service.stopService()
     globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]  # as above

@@ -1,18 +1,21 @@
-"""The reactor's turns without Twisted's context of log prefixes, over real sockets."""
+"""The reactor's turns: read all, work on all, send all; and who fails harms nobody else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.selectreactor import SelectReactor
+from twisted.logger import LogEvent
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from mm2ss.services.turns import shortenTurns
+from mm2ss.iec104.wire import Wire, Wires
+from mm2ss.services.turns import AT_ONCE, FEW, orderTurns
 
 epollreactor = pytest.importorskip("twisted.internet.epollreactor")
 
@@ -61,7 +64,7 @@ def factory(make: Callable[[], Protocol]) -> Factory:
 def talk(text: bytes) -> Client:
     """Say something to a server in a reactor with short turns."""
     reactor = epollreactor.EPollReactor()
-    assert shortenTurns(reactor), "this Twisted keeps its connections otherwise"
+    assert orderTurns(reactor) is not None, "this Twisted keeps its connections otherwise"
     port = reactor.listenTCP(0, factory(Server), interface="127.0.0.1")
     client = Client(reactor, text)
     reactor.callWhenRunning(
@@ -94,7 +97,165 @@ def test_aFaultClosesItsConnection() -> None:
     assert [each["failure"].type for each in told if each["isError"]] == [ArithmeticError]
 
 
+class Station(Protocol):
+    """Answers what comes over a wire, and fails at an exclamation mark.
+
+    :param wires: what its wire belongs to.
+    :param tell: told what happens, in this order.
+    """
+
+    def __init__(self, wires: Wires, tell: Callable[[str], None]) -> None:
+        self.wires = wires
+        self.tell = tell
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.wire = Wire(transport, lambda _full: None, self.wires)
+        self.wire.open(self.receive)
+        read, send = self.wire.read, transport.getHandle().send
+
+        def reading(size: int) -> bytes:
+            self.tell("read")
+            return read(size)
+
+        def sending(data: bytes) -> int:
+            self.tell("send")
+            return int(send(data))
+
+        self.wire.read = reading
+        self.wire._send = sending  # type: ignore[assignment]  # nobody gives flags
+
+    def receive(self, data: bytes, now: float) -> None:
+        self.tell("work")
+        self.wire.write(data.upper())
+        if b"!" in data:
+            raise ArithmeticError("a fault of the program")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.tell("lost")
+        self.wire.lose()
+
+
+class Wired:
+    """A reactor whose turns are made one by one, and sockets that are connected to its stations."""
+
+    def __init__(self, count: int) -> None:
+        self.reactor = epollreactor.EPollReactor()
+        self.told: list[str] = []
+        wires = orderTurns(self.reactor)
+        assert wires is not None
+        self.wires = wires
+        server = factory(lambda: Station(wires, self.told.append))
+        port = self.reactor.listenTCP(0, server, interface="127.0.0.1")
+        address = "127.0.0.1", port.getHost().port
+        self.peers: list[socket.socket] = []
+        for _ in range(count):
+            self.peers.append(socket.create_connection(address, 5))
+            self.reactor.doIteration(0.1)
+        assert len(wires.byTransport) == count
+        port.stopListening()
+
+    def turn(self, text: bytes) -> list[str]:
+        """All say something, then the reactor makes one turn; returns what happened in it."""
+        for peer in self.peers:
+            peer.send(text)
+        return self.turnAlone()
+
+    def turnAlone(self) -> list[str]:
+        self.told.clear()
+        self.reactor.doIteration(0.1)
+        self.reactor.runUntilCurrent()
+        return self.told[:]
+
+    def answers(self) -> list[bytes]:
+        return [peer.recv(100) for peer in self.peers]
+
+    def close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+        while self.wires.byTransport:
+            self.turnAlone()
+        self.reactor.removeAll()
+
+
+@pytest.fixture
+def wired(request: pytest.FixtureRequest) -> Iterator[Wired]:
+    """So many stations as the test's parameter says."""
+    world = Wired(request.param)
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize("wired", [FEW + 1], indirect=True)
+def test_readsThenWorksThenSends(wired: Wired) -> None:
+    """What has come on all connections is read first, and all answers are sent last."""
+    count = FEW + 1
+    assert wired.turn(b"event") == ["read"] * count + ["work"] * count + ["send"] * count
+    assert wired.answers() == [b"EVENT"] * count
+
+
+@pytest.mark.parametrize("wired", [FEW], indirect=True)
+def test_fewAreAnsweredAtOnce(wired: Wired) -> None:
+    """Where few wait, nobody's answer waits for the others' work."""
+    assert wired.turn(b"event") == ["read"] * FEW + ["work", "send"] * FEW
+    assert wired.answers() == [b"EVENT"] * FEW
+
+
+@pytest.mark.parametrize("wired", [AT_ONCE + 2], indirect=True)
+def test_soManyInOneTurn(wired: Wired) -> None:
+    """No turn is longer than that; who is left over has his turn next."""
+    assert wired.turn(b"event").count("work") == AT_ONCE
+    assert wired.turnAlone() == ["read"] * 2 + ["work", "send"] * 2
+    assert wired.answers() == [b"EVENT"] * (AT_ONCE + 2)
+
+
+@pytest.mark.parametrize("wired", [2], indirect=True)
+def test_theEndOfAConnection(wired: Wired) -> None:
+    """Who closes is found out by Twisted's own way, and the other one is served."""
+    wired.peers.pop(0).close()
+    assert "lost" in wired.turn(b"event")
+    assert wired.answers() == [b"EVENT"]
+    assert len(wired.wires.byTransport) == 1
+
+
+@pytest.mark.parametrize("wired", [FEW + 1], indirect=True)
+def test_aFaultCutsItsConnectionOnly(wired: Wired, loggedFailures: list[LogEvent]) -> None:
+    """Who fails in his connection loses it; others that were read in this turn are answered."""
+    wired.peers[0].send(b"!")
+    wired.turn(b"event")
+    assert [each["log_failure"].type for each in loggedFailures] == [ArithmeticError]
+    loggedFailures.clear()
+    guilty = wired.peers.pop(0)
+    assert len(wired.wires.byTransport) == FEW
+    assert wired.answers() == [b"EVENT"] * FEW
+    guilty.close()
+
+
+@pytest.mark.parametrize("wired", [2], indirect=True)
+def test_whatWasReadIsWorkedOn(wired: Wired) -> None:
+    """Nothing that was read is lost when another one fails even in taking note of his end."""
+    (other, *_rest) = wired.wires.byTransport
+    connection: Any = other
+
+    def connectionLost(reason: Failure = connectionDone) -> None:
+        wired.told.append("lost")
+        raise ArithmeticError("a fault of the program")
+
+    wire = wired.wires.byTransport[other]
+    connection.protocol.connectionLost = connectionLost
+    ours = next(p for p in wired.peers if p.getsockname()[1] == connection.getPeer().port)
+    wired.peers.remove(ours)
+    wired.peers[0].send(b"event")
+    ours.close()
+    wired.told.clear()
+    with pytest.raises(ArithmeticError):
+        wired.reactor.doIteration(0.1)
+    assert wired.told == ["read", "read", "lost", "work", "send"]
+    assert wired.answers() == [b"EVENT"]
+    wire.lose()
+
+
 def test_otherReactors() -> None:
     """A reactor of another kind is left alone."""
     reactor = SelectReactor()
-    assert not shortenTurns(reactor) and "doIteration" not in vars(reactor)
+    assert orderTurns(reactor) is None and "doIteration" not in vars(reactor)

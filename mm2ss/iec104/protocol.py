@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from mm2ss.iec104.alarm import Alarm, Wheel
+from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.conduit import Conduit
 from mm2ss.iec104.link import Link, LinkEvent
+from mm2ss.iec104.loop import Loop
 from mm2ss.iec104.wire import ITcpConnection, Wire
 
 #: Seconds that an orderly close may take before the connection is cut.
@@ -57,7 +58,7 @@ class LinkProtocol(Protocol):
     :param makeLink: gives the `Link` for a connection made at the given monotonic second.
     :param owner: who is told.
     :param clock: monotonic time and timers.
-    :param wheel: wakes it in time; by default one of its own.
+    :param loop: what it shares with other connections; by default nothing.
     :ivar peer: the other end as ``address:port``, for logs.
     :ivar local: the own end, likewise.
     :ivar conduit: what is sent and received; there from `linkUp` until the connection is lost.
@@ -73,13 +74,14 @@ class LinkProtocol(Protocol):
         makeLink: Callable[[float], Link],
         owner: LinkOwner,
         clock: IReactorTime,
-        wheel: Wheel | None = None,
+        loop: Loop | None = None,
     ) -> None:
         self._makeLink = makeLink
         self._owner = owner
         self._clock = clock
         self._seconds = clock.seconds
-        self._alarm = Alarm(wheel or Wheel(clock), self._wake)
+        self._loop = loop or Loop(clock)
+        self._alarm = Alarm(self._loop.wheel, self._wake)
         self._cutter: IDelayedCall | None = None
         self.peer = self.local = "-"
         self._isDown = False
@@ -157,7 +159,7 @@ class LinkProtocol(Protocol):
         transport = self._tcp
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
-        self._wire = Wire(transport, self._setCongested)
+        self._wire = Wire(transport, self._setCongested, self._loop.wires)
         self.peer = addressText(transport.getPeer())
         self.local = addressText(transport.getHost())
         now = self._seconds()
@@ -165,6 +167,7 @@ class LinkProtocol(Protocol):
         self.conduit = Conduit(
             self.link, self, self._wire.write, self._alarm, self.peer, self.local
         )
+        self._wire.open(self.conduit.received)
         self._owner.linkUp(self)
         self.conduit.flush(now)
 
@@ -180,6 +183,7 @@ class LinkProtocol(Protocol):
         else:
             self._goDown(CloseCause.PEER_RESET, str(reason.value))
         self._isLost = True
+        self._wire.lose()
         # All refer to this connection. Without them no cycle is left for the garbage collector.
         del self.conduit, self._wire, self._alarm
         waiters, self._waiters = self._waiters, []
@@ -213,7 +217,7 @@ class LinkFactory(Factory):
     :param makeLink: as for `LinkProtocol`.
     :param owner: told of every connection.
     :param clock: monotonic time and timers.
-    :param wheel: wakes them in time; by default one of their own.
+    :param loop: what they share with others; by default nothing.
     """
 
     noisy = False
@@ -223,16 +227,16 @@ class LinkFactory(Factory):
         makeLink: Callable[[float], Link],
         owner: LinkOwner,
         clock: IReactorTime,
-        wheel: Wheel | None = None,
+        loop: Loop | None = None,
     ) -> None:
         self._makeLink = makeLink
         self._owner = owner
         self._clock = clock
-        self._wheel = wheel or Wheel(clock)
+        self._loop = loop or Loop(clock)
 
     def buildProtocol(self, addr: IAddress | None) -> LinkProtocol | None:
         """A connection; subclasses return None to refuse it."""
-        connection = LinkProtocol(self._makeLink, self._owner, self._clock, self._wheel)
+        connection = LinkProtocol(self._makeLink, self._owner, self._clock, self._loop)
         connection.factory = self
         return connection
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from mm2ss.iec104.asdu import (
@@ -89,26 +90,36 @@ class AuditEntry:
 
 #: Takes each command that has ended; never raises.
 Audit = Callable[[AuditEntry], None]
+#: Calls what can wait until all that was written is sent.
+Afterwards = Callable[[Callable[[], None]], None]
 
 
 class Trail:
     """Tells those for whom no master waits how the commands of one group go: the audit trail.
 
-    They are told at the next `flush`, when the answers have gone to the masters: a file is
-    written for each command, and that takes longer than all else it needs.
+    They are told when the answers have gone to the masters: a file is written for each command,
+    and that takes longer than all else it needs.
 
     :param group: the group's id.
     :param system: the name of its RTU or system.
+    :param audit: told how each command ended.
     :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
+    :param afterwards: calls what can wait until all that was written is sent.
     """
 
     def __init__(
-        self, group: int, system: str, audit: Audit, roundTrip: Callable[[float, float], None]
+        self,
+        group: int,
+        system: str,
+        audit: Audit,
+        roundTrip: Callable[[float, float], None],
+        afterwards: Afterwards,
     ) -> None:
         self._group = group
         self._system = system
         self._audit = audit
         self._roundTrip = roundTrip
+        self._afterwards = afterwards
         self._confirmed: list[float] = []
         self._ended: list[tuple[Turn[Any], Outcome, float, str]] = []
 
@@ -124,15 +135,17 @@ class Trail:
         self._ended.append((turn, outcome, now, reason))
 
     def flush(self, now: float) -> None:
-        """Hand over the entries of all that has ended, in that order."""
-        if self._confirmed:
-            for seconds in self._confirmed:
-                self._roundTrip(seconds, now)
-            self._confirmed.clear()
-        if self._ended:
-            ended, self._ended = self._ended, []
-            for each in ended:
-                self._write(*each)
+        """Have all that has ended handed over, in that order, as soon as all is sent."""
+        if self._confirmed or self._ended:
+            self._afterwards(partial(self._handOver, now))
+
+    def _handOver(self, now: float) -> None:
+        for seconds in self._confirmed:
+            self._roundTrip(seconds, now)
+        self._confirmed.clear()
+        ended, self._ended = self._ended, []
+        for each in ended:
+            self._write(*each)
 
     def _write(self, turn: Turn[Any], outcome: Outcome, now: float, reason: str) -> None:
         if outcome is not Outcome.REFUSED_BY_RELAY and not controls(turn.asdu):

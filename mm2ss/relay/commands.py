@@ -15,7 +15,7 @@ from mm2ss.config.model import GroupConfig
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import Cause, TypeId, Verdict, admitControl, describe, isSelect, mirror
 from mm2ss.iec104.asdu import withOriginator as from_
-from mm2ss.relay.audit import POSITIVE, UNANSWERED, Audit, Outcome, Trail
+from mm2ss.relay.audit import POSITIVE, UNANSWERED, Outcome, Trail
 from mm2ss.relay.fairqueue import FairQueue
 from mm2ss.relay.files import FileSession, isFile
 from mm2ss.relay.lines import INTERROGATIONS, Lines, Patience, Turn
@@ -42,9 +42,8 @@ class Commands:
 
     :param config: the group's row and options.
     :param note: told of every event worth a line in the group's event log.
-    :param audit: told how each command ended.
+    :param trail: told how each command ended, and how many seconds the RTU took to confirm one.
     :param wallTime: gives seconds since 1970.
-    :param roundTrip: told how many seconds the RTU took to confirm a command, and the time.
     :ivar requests: what the RTU has been asked.
     """
 
@@ -52,14 +51,13 @@ class Commands:
         self,
         config: GroupConfig,
         note: Note,
-        audit: Audit,
+        trail: Trail,
         wallTime: Callable[[], float],
-        roundTrip: Callable[[float, float], None],
     ) -> None:
         self._config = config
         self._options = config.options
         self._note = note
-        self._trail = Trail(config.id, config.name, audit, roundTrip)
+        self._trail = trail
         self._policies = Policies(config.options, wallTime)
         self.requests: Requests[Master] = Requests(config.options, self._ended)
         self._slots = Slots()

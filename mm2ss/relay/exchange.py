@@ -14,7 +14,7 @@ from mm2ss.config.addresses import isWithin
 from mm2ss.config.model import Address, EndOfInitialization, GroupConfig, InterrogatedData
 from mm2ss.iec104.apci import MAX_LENGTH, CloseCause
 from mm2ss.iec104.asdu import HEADER_LENGTH, describe, endOfInitialization, withOriginator
-from mm2ss.relay.audit import Audit
+from mm2ss.relay.audit import Afterwards, Audit, Trail
 from mm2ss.relay.commandfigures import CommandFigures
 from mm2ss.relay.commands import Commands
 from mm2ss.relay.custody import Custody
@@ -40,6 +40,7 @@ class Exchange:
     :param config: the group's row and options.
     :param note: told of every event worth a line in the group's event log.
     :param audit: told how each command ended.
+    :param afterwards: calls what can wait until all that was written is sent.
     :param wallTime: gives seconds since 1970.
     :param journal: the safe copy of the group's events; None = there is none.
     :param secured: called out of turn when `acknowledge` has something to do.
@@ -51,6 +52,7 @@ class Exchange:
         config: GroupConfig,
         note: Note,
         audit: Audit,
+        afterwards: Afterwards,
         wallTime: Callable[[], float],
         journal: SafeCopy | None,
         secured: Callable[[], None],
@@ -67,8 +69,9 @@ class Exchange:
         self._custody = Custody(config, self._ledger, journal, secured)
         self._places = Places(self._ledger, config.retain, config.bufferSize)
         self._figures = CommandFigures(audit, self._custody.roundTrip)
-        told = self._figures.ended, wallTime, self._figures.confirmed
-        self._commands = Commands(config, note, *told)
+        told = self._figures.ended, self._figures.confirmed
+        trail = Trail(config.id, config.name, *told, afterwards)
+        self._commands = Commands(config, note, trail, wallTime)
         self._masters: list[Master] = []
         self._pressure = Pressure(config, self._ledger, self._masters, self._places)
         self._line: Outlet | None = None  # the RTU's connection, started or not

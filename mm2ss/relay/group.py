@@ -16,7 +16,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from mm2ss.config.model import AckMode, Address, GroupConfig, Host
-from mm2ss.iec104.alarm import Alarm, Wheel
+from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
@@ -31,6 +31,7 @@ from mm2ss.iec104.link import (
     State,
     Stopped,
 )
+from mm2ss.iec104.loop import Loop
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 from mm2ss.relay.admission import addressOf
 from mm2ss.relay.audit import Audit
@@ -73,7 +74,7 @@ class GroupService(MultiService):
     :param journal: the safe copy of the group's events; its service must start before.
     :param trace: what its connections said last; by default one of its own.
     :param pacer: says when the RTU may be called; by default at once.
-    :param wheel: wakes it and its connections in time; by default one of its own.
+    :param loop: what it shares with other groups; by default nothing.
     :param portProblem: tells why a port on some addresses cannot be used, or nothing.
     """
 
@@ -89,7 +90,7 @@ class GroupService(MultiService):
         journal: SafeCopy | None = None,
         trace: Trace | None = None,
         pacer: Pacer | None = None,
-        wheel: Wheel | None = None,
+        loop: Loop | None = None,
     ) -> None:
         MultiService.__init__(self)
         self.name = f"group {config.id}"
@@ -100,15 +101,16 @@ class GroupService(MultiService):
         self._reactor = reactor
         self._portProblem = portProblem
         self._addresses = listenAddresses(config.options.listen)
-        self._exchange = Exchange(config, self.note, audit, wallTime, journal, self._secured)
-        wheel = wheel or Wheel(reactor)
-        self._alarm = Alarm(wheel, self._wake)
-        ways = self.note, self._alarm, wheel, self._addresses, self.trace
+        loop = loop or Loop(reactor)
+        told = self.note, audit, loop.afterwards
+        self._exchange = Exchange(config, *told, wallTime, journal, self._secured)
+        self._alarm = Alarm(loop.wheel, self._wake)
+        ways = self.note, self._alarm, loop, self._addresses, self.trace
         self._masters = MasterPort(config, self._exchange, self, reactor, *ways)
         self._life = lifeCycle(self)
         self._retry = RetryDelay(len(config.hosts))
         endpoint = RotatingEndpoint(reactor, config.hosts, config.rtu.t0, self._failed)
-        factory = LinkFactory(self._makeLink, self, reactor, wheel)
+        factory = LinkFactory(self._makeLink, self, reactor, loop)
         pacer = pacer or Pacer(reactor)
         self._connector = Connector(endpoint, factory, self._retry, reactor, pacer)
         self._rtu: LinkProtocol | None = None

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort
 
 from mm2ss.config.model import Address, GroupConfig
-from mm2ss.iec104.alarm import Alarm, Wheel
+from mm2ss.iec104.alarm import Alarm
 from mm2ss.iec104.apci import CloseCause, closeText
 from mm2ss.iec104.link import (
     Acknowledged,
@@ -25,6 +25,7 @@ from mm2ss.iec104.link import (
     Stopped,
     StopRequested,
 )
+from mm2ss.iec104.loop import Loop
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol, addressText
 from mm2ss.relay.admission import Policy, Refuse, Replace, addressOf
 from mm2ss.relay.exchange import Exchange
@@ -87,7 +88,7 @@ class MasterPort:
     :param reactor: listens and keeps time.
     :param note: the group's event log.
     :param alarm: wakes the exchange.
-    :param wheel: wakes the connections in time.
+    :param loop: what the connections share with those of other groups.
     :param addresses: where to listen.
     :param trace: told of each connection.
     :ivar refused: connections that were refused, by the name of the `RefuseReason`.
@@ -102,7 +103,7 @@ class MasterPort:
         reactor: Any,
         note: Note,
         alarm: Alarm,
-        wheel: Wheel,
+        loop: Loop,
         addresses: list[str],
         trace: Trace,
     ) -> None:
@@ -114,7 +115,7 @@ class MasterPort:
         self._alarm = alarm
         self._addresses = addresses
         self._policy = Policy(config.filter, config.sameAddress, config.maxMasters)
-        self._factory = _MasterFactory(self, wheel)
+        self._factory = _MasterFactory(self, loop)
         self._ports: list[IListeningPort] = []
         self._sessions: dict[LinkProtocol, _Session] = {}
         self._leaving: list[LinkProtocol] = []
@@ -275,8 +276,8 @@ class MasterPort:
 class _MasterFactory(LinkFactory):
     """Makes the connections of those who may connect."""
 
-    def __init__(self, port: MasterPort, wheel: Wheel) -> None:
-        super().__init__(port.makeLink, port, port._reactor, wheel)
+    def __init__(self, port: MasterPort, loop: Loop) -> None:
+        super().__init__(port.makeLink, port, port._reactor, loop)
         self._port = port
 
     def buildProtocol(self, addr: IAddress | None) -> LinkProtocol | None:

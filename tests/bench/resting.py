@@ -26,7 +26,7 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 
 from mm2ss.config.model import GroupConfig, GroupOptions, Host
-from mm2ss.iec104.alarm import Wheel
+from mm2ss.iec104.loop import Loop
 from mm2ss.relay.group import GroupService
 from tests.bench.stream import (
     STARTDT_ACT,
@@ -146,7 +146,7 @@ class Resting:
         self._rtus = socket.create_server((_RTU, 0), backlog=1000)
         self._exit.enter_context(self._rtus)
         self._exit.callback(self.peers.close)
-        self._wheel = Wheel(self.reactor)
+        self._loop = Loop(self.reactor)
         self.t3 = GroupConfig(1, "", 1, 1, ()).masters.t3
         for number in range(groups):
             self._add(number + 1)
@@ -156,7 +156,7 @@ class Resting:
         host = Host(_RTU, self._rtus.getsockname()[1])
         options = GroupOptions(listen=(ip_address(_HERE),))
         config = GroupConfig(number, f"RTU {number}", 0, 1, (host,), options=options)
-        group = GroupService(config, self.reactor, portProblem=lambda *_: "", wheel=self._wheel)
+        group = GroupService(config, self.reactor, portProblem=lambda *_: "", loop=self._loop)
         self._groups.append(group)
         group.startService()
         self.reactor.turn()
