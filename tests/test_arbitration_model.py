@@ -359,6 +359,7 @@ class ArbitrationMachine(RuleBasedStateMachine):
         self.plant = Plant(world, kind, self.jobs)
         self.serial = 0
         self.known: set[Request[Master]] = set()
+        self.sent: list[bytes] = []
         exchange = world.group._exchange
 
         def started(outlet: Outlet, now: float) -> None:
@@ -369,10 +370,16 @@ class ArbitrationMachine(RuleBasedStateMachine):
             self.join(master)
 
     def watch(self, outlet: Outlet, asdus: Sequence[bytes], now: float) -> None:
-        """Requests go to the RTU."""
+        """Requests go to the RTU; they are registered as soon as they are sent."""
+        self.sent += asdus
+        self.world.reactor.callLater(0, self.registered)
+        outlet.send(asdus, now)
+
+    def registered(self) -> None:
         opened = sorted(self.commands.requests._expiry, key=lambda entry: entry[1])
         new = [entry[2] for entry in opened if entry[2] not in self.known]
         self.known.update(new)
+        asdus, self.sent = self.sent, []
         for asdu, opening in zip(asdus, dict.fromkeys(new), strict=True):
             parties = [self.find(master, number) for master, number in opening.parties]
             job = Job(asdu, opening.owner, parties)
@@ -381,7 +388,6 @@ class ArbitrationMachine(RuleBasedStateMachine):
                 party.job = job
             self.jobs.append(job)
             self.all.append(job)
-        outlet.send(asdus, now)
 
     def find(self, master: Master, number: int) -> Asked:
         """The model's own record of a request."""

@@ -30,7 +30,7 @@ _CONTROL = Struct("<HH")
 #: Octets before the ASDU; all of an S or U frame.
 HEAD_LENGTH = 6
 #: Frames from which on it is quicker to look at all at once than at each.
-_LEAST_RUN = 3
+_LEAST_RUN = 2
 #: Frames up to which a run is cut at once.
 _SHORT_RUN = 32
 #: What an S frame begins with; two octets with N(R) follow.
@@ -132,7 +132,9 @@ def encodeRun(sendNumber: int, receiveNumber: int, asdus: Sequence[bytes]) -> by
     :raises ValueError: as `encodeI`.
     """
     count = len(asdus)
-    frames, step = joinRun(asdus) if count > 1 and isinstance(asdus, tuple) else (b"", 0)
+    if count == 1:  # on most lines the most usual chunk
+        return encodeI(sendNumber, receiveNumber, asdus[0])
+    frames, step = joinRun(asdus) if isinstance(asdus, tuple) and asdus else (b"", 0)
     if not step:
         return b"".join(
             [encodeI(sendNumber + at, receiveNumber, asdu) for at, asdu in enumerate(asdus)]

@@ -203,18 +203,19 @@ class Commands:
     def pump(self, now: float) -> None:
         """Send what may be sent, as far as the RTU's window allows, in one write.
 
-        Called last whatever happens: with the answers gone there is time for the audit trail.
+        Called last whatever happens: with all gone there is time to register it, and for the trail.
         """
         self._now, rtu = now, self._rtu
         room = rtu.window if rtu is not None and self._queue else 0
-        batch: list[bytes] = []
-        while len(batch) < room and self._reset is None:
-            turn = self._next(now)
-            if turn is None:
+        batch: list[tuple[Turn[Master], int]] = []
+        while len(batch) < room and self._reset is None and (turn := self._next(now)) is not None:
+            batch.append((turn, self._slotFor(turn, now)))
+            if turn.asdu[0] == _RESET:
                 break
-            batch.append(self._register(turn, now))
         if rtu is not None and batch:
-            rtu.send(batch, now)
+            rtu.send([from_(turn.asdu, slot) for turn, slot in batch], now)
+        for turn, slot in batch:
+            self._register(turn, slot, now)
         self._trail.flush(now)
 
     def _next(self, now: float) -> Turn[Master] | None:
@@ -309,17 +310,17 @@ class Commands:
         master.inLine += 1
         return False
 
-    def _register(self, turn: Turn[Master], now: float) -> bytes:
-        """Remember who asks; returns the request with the originator address for the RTU."""
-        master = turn.owner
-        mode = self._options.originatorMode
-        slot = turn.originator
-        if mode.kind == "slot":
-            if master.slot is None:
-                master.slot = self._slots.take(now, self.requests.slots)
-            slot = master.slot
-        elif mode.kind == "fixed":
-            slot = mode.address
+    def _slotFor(self, turn: Turn[Master], now: float) -> int:
+        """The originator address under which a request goes to the RTU."""
+        mode, master = self._options.originatorMode, turn.owner
+        if mode.kind != "slot":
+            return mode.address if mode.kind == "fixed" else turn.originator
+        if master.slot is None:
+            master.slot = self._slots.take(now, self.requests.slots)
+        return master.slot
+
+    def _register(self, turn: Turn[Master], slot: int, now: float) -> None:
+        """Remember who has asked under which originator address."""
         if isFile(turn.asdu):
             self._trail.tell(turn, Outcome.FORWARDED, self._now)
         else:
@@ -327,8 +328,7 @@ class Commands:
             if turn.asdu[0] == _RESET:
                 self._reset = request
         self._unwait(turn)
-        master.throttle(now)
-        return from_(turn.asdu, slot)
+        turn.owner.throttle(now)
 
     # -- how it ends ------------------------------------------------------------------------
 

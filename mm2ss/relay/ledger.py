@@ -323,7 +323,7 @@ class Reader:
                 chunk = ledger.slice(self.position, min(most, stop - self.position))
                 self.position += len(chunk)
             elif lane:
-                chunk = [self._popLane()]
+                chunk = self._takeLane(limit)
             else:
                 break
             frames += chunk
@@ -337,12 +337,18 @@ class Reader:
         while self.position < stop and not self._ledger.slice(self.position, 1)[0]:
             self.position += 1
 
-    def _popLane(self) -> bytes:
-        asdu = self.lane.pop(0)[1]
-        octets = len(asdu) + FRAME_OVERHEAD
+    def _takeLane(self, limit: int) -> list[bytes]:
+        """What is for this master alone and comes before the next entry; there is some."""
+        lane = self.lane
+        count = 1
+        while count < limit and count < len(lane) and lane[count][0] <= self.position:
+            count += 1
+        asdus = [asdu for _, asdu in lane[:count]]
+        del lane[:count]
+        octets = sum(map(len, asdus)) + FRAME_OVERHEAD * count
         self._laneOctets -= octets
         self._ledger.octets -= octets
-        return asdu
+        return asdus
 
     def acknowledged(self, count: int) -> None:
         """The master has acknowledged the first `count` frames of its connection."""

@@ -78,7 +78,9 @@ def areForAll(asdus: Sequence[bytes]) -> bool:
     """Whether all of these go to all masters as they are (originator address 0)."""
     every = _EVERY
     first = asdus[0]
-    if isinstance(asdus, tuple) and len(asdus) > 1 and len(first) >= HEADER_LENGTH:
+    if len(first) < HEADER_LENGTH or first[3]:
+        return False
+    if isinstance(asdus, tuple) and len(asdus) > 1:
         # A run: most have one type and one cause, which are looked at all at once.
         frames, step = joinRun(asdus)
         count = len(asdus)
