@@ -3,8 +3,9 @@
 Twisted serves one connection after the other. Two things of that are expensive here:
 
 * Between reading, working and sending, a processor's caches lose what the other half of the way
-  needs: with 20 busy RTUs a third of all time. So what is ready is read first, in one go; then the
-  relay works on it; then all that it has written is sent (`mm2ss.iec104.wire.Wires`).
+  needs: with 20 busy RTUs more than a quarter of all time. So what is ready is read first, in one
+  go; then the relay works on it; then all that it has written is sent
+  (`mm2ss.iec104.wire.Wires`).
 * Whatever is ready is called through `twisted.python.log.callWithLogger`, which makes a context
   of log prefixes for it. Nobody here asks for that context (who logs says whom it is about): some
   30 µs when a single event or command has to come through caches that have gone cold.
