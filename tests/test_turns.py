@@ -14,6 +14,11 @@ from twisted.logger import LogEvent
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from mm2ss.config.parameters import LinkParameters
+from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.link import Link, LinkEvent, Role
+from mm2ss.iec104.loop import Loop
+from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 from mm2ss.iec104.wire import Wire, Wires
 from mm2ss.services.turns import AT_ONCE, FEW, orderTurns
 
@@ -210,10 +215,20 @@ def test_soManyInOneTurn(wired: Wired) -> None:
 
 
 @pytest.mark.parametrize("wired", [2], indirect=True)
-def test_theEndOfAConnection(wired: Wired) -> None:
-    """Who closes is found out by Twisted's own way, and the other one is served."""
-    wired.peers.pop(0).close()
-    assert "lost" in wired.turn(b"event")
+@pytest.mark.parametrize("endsFirst", [False, True])
+def test_theOrderInWhichItCame(wired: Wired, endsFirst: bool) -> None:
+    """What came before an end is worked on before it, and what came after it, after it."""
+    ending, other = wired.peers
+    if endsFirst:
+        ending.close()
+        other.send(b"event")
+        order = ["lost", "work", "send"]
+    else:
+        other.send(b"event")
+        ending.close()
+        order = ["work", "send", "lost"]
+    wired.peers.remove(ending)
+    assert wired.turnAlone() == ["read", "read", *order]
     assert wired.answers() == [b"EVENT"]
     assert len(wired.wires.byTransport) == 1
 
@@ -228,31 +243,90 @@ def test_aFaultCutsItsConnectionOnly(wired: Wired, loggedFailures: list[LogEvent
     guilty = wired.peers.pop(0)
     assert len(wired.wires.byTransport) == FEW
     assert wired.answers() == [b"EVENT"] * FEW
+    with pytest.raises(ConnectionResetError):  # and nothing before, also not what he had written
+        guilty.recv(100)
     guilty.close()
 
 
 @pytest.mark.parametrize("wired", [2], indirect=True)
-def test_whatWasReadIsWorkedOn(wired: Wired) -> None:
+def test_whatWasReadIsWorkedOn(wired: Wired, loggedFailures: list[LogEvent]) -> None:
     """Nothing that was read is lost when another one fails even in taking note of his end."""
-    (other, *_rest) = wired.wires.byTransport
-    connection: Any = other
 
     def connectionLost(reason: Failure = connectionDone) -> None:
-        wired.told.append("lost")
         raise ArithmeticError("a fault of the program")
 
-    wire = wired.wires.byTransport[other]
-    connection.protocol.connectionLost = connectionLost
-    ours = next(p for p in wired.peers if p.getsockname()[1] == connection.getPeer().port)
-    wired.peers.remove(ours)
-    wired.peers[0].send(b"event")
-    ours.close()
-    wired.told.clear()
-    with pytest.raises(ArithmeticError):
-        wired.reactor.doIteration(0.1)
-    assert wired.told == ["read", "read", "lost", "work", "send"]
+    ending, other = wired.peers
+    connections: Any = wired.wires.byTransport
+    port = ending.getsockname()[1]
+    (guilty,) = (each for each in connections if each.getPeer().port == port)
+    guilty.protocol.connectionLost = connectionLost
+    ending.close()
+    other.send(b"event")
+    assert wired.turnAlone() == ["read", "read", "work", "send"]
+    assert [each["log_failure"].type for each in loggedFailures] == [ArithmeticError]
+    loggedFailures.clear()
+    wired.wires.byTransport[guilty].lose()
+    wired.peers.remove(ending)
     assert wired.answers() == [b"EVENT"]
-    wire.lose()
+
+
+def test_anEndThatFailsLeavesNoWire(loggedFailures: list[LogEvent]) -> None:
+    """The wire of a lost connection is forgotten, whoever fails in taking note of the end."""
+
+    class Owner:
+        def linkUp(self, connection: LinkProtocol) -> None:
+            """Nothing to do."""
+
+        def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
+            """Nothing to do."""
+
+        def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
+            raise ArithmeticError("a fault of the program")
+
+    reactor = epollreactor.EPollReactor()
+    wires = orderTurns(reactor)
+    assert wires is not None
+    links = LinkFactory(
+        lambda now: Link(Role.CONTROLLED, LinkParameters(), now),
+        Owner(),
+        reactor,
+        Loop(reactor, wires),
+    )
+    port = reactor.listenTCP(0, links, interface="127.0.0.1")
+    peer = socket.create_connection(("127.0.0.1", port.getHost().port), 5)
+    reactor.doIteration(1)
+    assert len(wires.byTransport) == 1
+    peer.close()
+    reactor.doIteration(1)
+    assert (len(wires.byTransport), len(loggedFailures)) == (0, 1)
+    loggedFailures.clear()
+    port.stopListening()
+    reactor.removeAll()
+    for call in reactor.getDelayedCalls():
+        call.cancel()
+
+
+def test_noSleepWhileSomethingIsPutOff() -> None:
+    """What a timer has put off until all is sent comes now, and not when something is ready."""
+
+    class Poller:
+        def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+            waits.append(timeout)
+            return []
+
+    waits: list[float] = []
+    done: list[bool] = []
+    reactor = epollreactor.EPollReactor()
+    poller, reactor._poller = reactor._poller, Poller()
+    wires = orderTurns(reactor)
+    reactor._poller = poller
+    assert wires is not None
+    reactor.doIteration(7)
+    wires.afterwards(lambda: done.append(True))
+    reactor.doIteration(7)
+    reactor.doIteration(None)
+    assert (waits, done) == ([7, 0, -1], [True])
+    reactor.removeAll()
 
 
 def test_otherReactors() -> None:

@@ -175,6 +175,7 @@ class LinkProtocol(Protocol):
         self.conduit.received(data, self._seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._wire.lose()
         if self._cutter and self._cutter.active():
             self._cutter.cancel()
         self._cutter = None
@@ -183,7 +184,6 @@ class LinkProtocol(Protocol):
         else:
             self._goDown(CloseCause.PEER_RESET, str(reason.value))
         self._isLost = True
-        self._wire.lose()
         # All refer to this connection. Without them no cycle is left for the garbage collector.
         del self.conduit, self._wire, self._alarm
         waiters, self._waiters = self._waiters, []

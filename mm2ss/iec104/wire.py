@@ -47,6 +47,11 @@ class Wires:
         self.unsent: deque[Wire] = deque()
         self._afterwards: deque[Callable[[], None]] = deque()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `send` has anything to do."""
+        return bool(self.unsent or self._afterwards)
+
     def afterwards(self, call: Callable[[], None]) -> None:
         """Call this when all has been sent."""
         self._afterwards.append(call)
@@ -166,9 +171,14 @@ class Wire:
             self.pauseProducing()
 
     def fail(self) -> None:
-        """Whoever reads or writes has failed: log in what, and cut the connection."""
+        """Whoever reads or writes has failed: log in what, and cut the connection.
+
+        Nothing leaves any more, lest it acknowledge what was read and not worked on.
+        """
         self._log.failure("A connection's owner has failed, and it is cut.")
         self._transport.abortConnection()
+        self._held = b""
+        self._send = None  # all goes to the transport, which sends nothing any more
 
     def close(self) -> None:
         """Let the transport close as soon as it has nothing left."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import Logger
+
 from mm2ss.iec104.wire import READ, Wire, Wires
 
 #: What the system says of a connection from which something can be read, and nothing else is to be
@@ -26,14 +28,16 @@ AT_ONCE = 64
 #: So few are ready that what is written is sent at once: nobody else waits for the caches.
 FEW = 3
 
+_log = Logger()
+
 
 def orderTurns(reactor: Any) -> Wires | None:
     """Let an epoll reactor read, work and send in this order; any other one is left as it is.
 
     What is no plain wire (listening ports, TLS, HTTP, SSH, pipes), or has more to tell than that it
-    can be read, is served as Twisted does it: its `_doReadOrWrite` logs what an owner of a
-    connection fails in, and closes it. Who fails even in taking note of the end comes to the main
-    loop, which logs that and goes on; what else was ready and not read is ready in the next turn.
+    can be read, is served as Twisted does it, when it is its turn to be worked on: Twisted's
+    `_doReadOrWrite` logs what an owner of a connection fails in, and closes it. Who fails even in
+    taking note of the end is logged, too.
 
     :return: the wires that are served so; None where a Twisted keeps its connections otherwise.
     """
@@ -48,32 +52,33 @@ def orderTurns(reactor: Any) -> Wires | None:
 
     def turn(timeout: float | None) -> None:
         """Wait so many seconds, at most, for something to be ready (None = for ever), and serve."""
-        ready = poll(-1 if timeout is None else timeout, AT_ONCE)
+        wait = -1 if timeout is None else timeout
+        ready = poll(0 if wires.waiting else wait, AT_ONCE)
         wires.holding = len(ready) > FEW
-        came: list[tuple[Wire, bytes]] = []
-        try:
-            for descriptor, event in ready:
-                connection = connections.get(descriptor)
-                if connection is None:
-                    continue  # another one has closed it in this turn
-                wire = byTransport.get(connection)
-                if wire is not None and event == READABLE:
-                    try:
-                        data = wire.read(READ)
-                    except OSError:
-                        data = b""
-                    if data:
-                        came.append((wire, data))
-                        continue
-                serve(connection, descriptor, event)  # it also finds the end, and the fault again
-        finally:  # what was read is worked on, whoever else has failed
-            for wire, data in came:
+        came: list[tuple[Wire | None, bytes, Any, int, int]] = []
+        for descriptor, event in ready:
+            connection = connections.get(descriptor)
+            wire = byTransport.get(connection) if event == READABLE else None
+            data = b""
+            if wire is not None:
                 try:
+                    data = wire.read(READ)
+                except OSError:
+                    pass  # the transport finds it again
+            came.append((wire, data, connection, descriptor, event))
+        for wire, data, connection, descriptor, event in came:  # in the order in which it came
+            try:
+                if wire is not None and data:
                     wire.receive(data, seconds())
-                except Exception:
+                elif connections.get(descriptor) is connection:  # or another one has closed it
+                    serve(connection, descriptor, event)
+            except Exception:
+                if wire is not None and data:
                     wire.fail()
-            wires.holding = False
-            wires.send()
+                else:
+                    _log.failure("Somebody has failed in taking note of a connection's end.")
+        wires.holding = False
+        wires.send()
 
     setattr(reactor, "doIteration", turn)  # noqa: B010  # mypy forbids to assign a method
     return wires
