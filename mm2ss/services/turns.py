@@ -26,7 +26,7 @@ READABLE = 1
 #: served in the next ones.
 AT_ONCE = 64
 #: So few are ready that what is written is sent at once: nobody else waits for the caches.
-FEW = 3
+FEW = 8
 
 _log = Logger()
 
