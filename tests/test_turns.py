@@ -312,7 +312,7 @@ def test_noSleepWhileSomethingIsPutOff() -> None:
     class Poller:
         def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
             waits.append(timeout)
-            return []
+            return [(99, 1)]  # of nobody: that is passed over
 
     waits: list[float] = []
     done: list[bool] = []

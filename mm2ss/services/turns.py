@@ -70,8 +70,8 @@ def orderTurns(reactor: Any) -> Wires | None:
             try:
                 if wire is not None and data:
                     wire.receive(data, seconds())
-                elif connections.get(descriptor) is connection:  # or another one has closed it
-                    serve(connection, descriptor, event)
+                elif connection is not None and connections.get(descriptor) is connection:
+                    serve(connection, descriptor, event)  # (else another one has closed it)
             except Exception:
                 if wire is not None and data:
                     wire.fail()
