@@ -184,7 +184,7 @@ class FakeTransport:
             self._end(ConnectionAborted(), ConnectionLost())
 
     def loseWriteConnection(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody here closes one half of a connection")
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         return self._peer
@@ -307,7 +307,7 @@ class FakeConnector:
         self._pending: Any = None
 
     def connect(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody here connects a connector again")
 
     def stopConnecting(self) -> None:
         if self._pending is not None and self._pending.active():

@@ -84,7 +84,7 @@ class GroupMachine(RuleBasedStateMachine):
             self.sent += asdus
             send(asdus)
 
-        connection.send = keep  # type: ignore[method-assign]  # a spy on it
+        connection.send = keep  # type: ignore[method-assign]  # it also notes what is sent
 
     def reply(self, asked: bytes) -> list[bytes]:
         return [asked[:2] + bytes((cause,)) + asked[3:] for cause in (7, 10)]

@@ -167,11 +167,12 @@ class LinkProtocol(Protocol):
         self.conduit = Conduit(
             self.link, self, self._wire.write, self._alarm, self.peer, self.local
         )
-        self._wire.open(self.conduit.received)
+        self._wire.open(self.conduit.received)  # past `dataReceived`, where all are read together
         self._owner.linkUp(self)
         self.conduit.flush(now)
 
     def dataReceived(self, data: bytes) -> None:
+        """What Twisted has read: with TLS, on other reactors, and before an end."""
         self.conduit.received(data, self._seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -1,4 +1,4 @@
-"""The socket of one TCP connection: the way out, at once if nothing waits, and bounded."""
+"""The socket of one TCP connection: read and written with others or at once, and bounded."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Wire:
     :param transport: of a connection that was made.
     :param full: told True when `FULL` octets wait, and False when nothing waits any more.
     :param wires: those that it is read and written with; None = each for itself.
-    :ivar read: reads so many octets from its socket, at most; empty = the end.
+    :ivar read: reads so many octets from its socket, at most; empty = the end. Not there with TLS.
     :ivar receive: takes what was read, and the time.
     """
 
@@ -114,15 +114,14 @@ class Wire:
         self._waiting = 0  # octets given to the transport since it had nothing
         self._isFull = False
         self._isRegistering = False
-        self.read: Callable[[int], bytes] = bytes
         self.receive: Callable[[bytes, float], None] = _ignore
         plain = _plainSocket(transport)
-        self._wires = wires if plain is not None else None
-        self._send = plain.send if plain is not None else None
         if plain is None:
+            self._wires = self._send = None
             transport.registerProducer(self, True)
         else:
-            self.read = plain.recv
+            self._wires, self._send = wires, plain.send
+            self.read: Callable[[int], bytes] = plain.recv
 
     def open(self, receive: Callable[[bytes, float], None]) -> None:
         """Give what is read to this from now on, if it is read together with others."""

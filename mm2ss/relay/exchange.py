@@ -68,9 +68,8 @@ class Exchange:
         self._ledger = Ledger(config.options.commandAgeMax, journal is not None, window)
         self._custody = Custody(config, self._ledger, journal, secured)
         self._places = Places(self._ledger, config.retain, config.bufferSize)
-        self._figures = CommandFigures(audit, self._custody.roundTrip)
-        told = self._figures.ended, self._figures.confirmed
-        trail = Trail(config.id, config.name, *told, afterwards)
+        figures = self._figures = CommandFigures(audit, self._custody.roundTrip)
+        trail = Trail(config.id, config.name, figures.ended, figures.confirmed, afterwards)
         self._commands = Commands(config, note, trail, wallTime)
         self._masters: list[Master] = []
         self._pressure = Pressure(config, self._ledger, self._masters, self._places)

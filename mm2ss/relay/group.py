@@ -102,8 +102,9 @@ class GroupService(MultiService):
         self._portProblem = portProblem
         self._addresses = listenAddresses(config.options.listen)
         loop = loop or Loop(reactor)
-        told = self.note, audit, loop.afterwards
-        self._exchange = Exchange(config, *told, wallTime, journal, self._secured)
+        self._exchange = Exchange(
+            config, self.note, audit, loop.afterwards, wallTime, journal, self._secured
+        )
         self._alarm = Alarm(loop.wheel, self._wake)
         ways = self.note, self._alarm, loop, self._addresses, self.trace
         self._masters = MasterPort(config, self._exchange, self, reactor, *ways)

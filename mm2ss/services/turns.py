@@ -65,15 +65,15 @@ def orderTurns(reactor: Any) -> Wires | None:
                     data = wire.read(READ)
                 except OSError:
                     pass  # the transport finds it again
-            came.append((wire, data, connection, descriptor, event))
+            came.append((wire if data else None, data, connection, descriptor, event))
         for wire, data, connection, descriptor, event in came:  # in the order in which it came
             try:
-                if wire is not None and data:
+                if wire is not None:
                     wire.receive(data, seconds())
                 elif connection is not None and connections.get(descriptor) is connection:
                     serve(connection, descriptor, event)  # (else another one has closed it)
             except Exception:
-                if wire is not None and data:
+                if wire is not None:
                     wire.fail()
                 else:
                     _log.failure("Somebody has failed in taking note of a connection's end.")

@@ -140,4 +140,4 @@ def systemValue(name: str) -> int:
     """A value of ``sysconf``."""
     if sys.platform != "win32":
         return os.sysconf(name)
-    raise NotImplementedError(name)
+    raise OSError(f"{name}: Windows does not tell this value")
