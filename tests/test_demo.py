@@ -17,6 +17,7 @@ import pytest
 
 from mm2ss.simulator.builtin import demoHost
 from mm2ss.simulator.demo import Screen, choosePort, demoSeconds
+from tests.interop.waiting import Ports
 
 # With the interop tests in one process: this, too, takes real time.
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
@@ -25,16 +26,12 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 PATIENCE = 60
 
 
-def freePort() -> int:
-    """A port for the masters whose successor is free for the RTU."""
-    for _ in range(50):
-        with socket.socket() as masters, socket.socket() as rtu:
-            masters.bind(("127.0.0.1", 0))
-            port = int(masters.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                rtu.bind(("127.0.0.2", port + 1))
-                return port
-    raise AssertionError("no free pair of ports")
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for the masters; the next one is free for the RTU."""
+    ports = Ports()
+    yield ports.take(2)
+    ports.close()
 
 
 @contextlib.contextmanager
@@ -71,9 +68,8 @@ def assertNothingListens(port: int) -> None:
 
 
 @pytest.mark.smoke
-def test_demo_ends_by_itself(tmp_path: Path) -> None:
+def test_demo_ends_by_itself(tmp_path: Path, port: int) -> None:
     """Data comes to both masters, a command is confirmed to its sender alone: status 0."""
-    port = freePort()
     with demo(tmp_path, port, "2") as process:
         output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
@@ -89,17 +85,16 @@ def test_demo_ends_by_itself(tmp_path: Path) -> None:
     assertNothingListens(port)
 
 
-def test_demo_that_shows_nothing(tmp_path: Path) -> None:
+def test_demo_that_shows_nothing(tmp_path: Path, port: int) -> None:
     """Ended before a command was confirmed: status 1 and the reason."""
-    with demo(tmp_path, freePort(), "0.2") as process:
+    with demo(tmp_path, port, "0.2") as process:
         output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, output
     assert "demo: FAILED: no command was confirmed" in output
 
 
-def test_interrupted_demo(tmp_path: Path) -> None:
+def test_interrupted_demo(tmp_path: Path, port: int) -> None:
     """Ctrl-C ends everything in order: status 0 where no time was given, nothing is left."""
-    port = freePort()
     with demo(tmp_path, port, "") as process:
         assert process.stdout is not None
         end = time.monotonic() + PATIENCE
@@ -114,9 +109,8 @@ def test_interrupted_demo(tmp_path: Path) -> None:
     assertNothingListens(port)
 
 
-def test_relay_that_dies(tmp_path: Path) -> None:
+def test_relay_that_dies(tmp_path: Path, port: int) -> None:
     """The relay's process ends by itself: status 1, and its last lines are shown."""
-    port = freePort()
     with demo(tmp_path, port, "30") as process:
         assert process.stdout is not None
         end = time.monotonic() + PATIENCE
@@ -140,9 +134,10 @@ def children(parent: int) -> list[int]:
     return [int(word) for word in path.read_text().split()]
 
 
-def test_busy_port(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_busy_port(
+    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Another port is taken, and said, when the masters' or the RTU's is busy."""
-    port = freePort()
     monkeypatch.setenv("MM2SS_DEMO_PORT", str(port))
     assert choosePort(Screen()) == port
     for address in (("127.0.0.1", port), (demoHost(), port + 1)):

@@ -184,9 +184,9 @@ class Scene:
         self._ports = Ports()
         stack.callback(self._ports.close)
 
-    def port(self) -> int:
-        """A free port."""
-        return self._ports.take()
+    def port(self, count: int = 1) -> int:
+        """A free port; the first of so many that follow each other."""
+        return self._ports.take(count)
 
     def relay(
         self,

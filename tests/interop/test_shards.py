@@ -79,14 +79,9 @@ class Site:
             port = scene.port()
             self.rtus[number] = scene.rawRtu(port)
             rows.append(row(number, self.ports[number], f"{RTU_IP}:{port}"))
-        self.metrics = [scene.port()]
-        while True:  # as many that follow each other as there are processes
-            first = self.metrics[0]
-            if not any(listening(first + further) for further in range(4)):
-                break
-            self.metrics = [scene.port()]
+        self.metrics = scene.port(3)  # and the next two: one for each process
         (self.folder / "groups.csv").write_text("\n".join(rows) + "\n", "utf-8")
-        (self.folder / "s.yaml").write_text(f"metrics: {{enabled: true, port: {first}}}\n")
+        (self.folder / "s.yaml").write_text(f"metrics: {{enabled: true, port: {self.metrics}}}\n")
 
     def run(self, *arguments: Sequence[str]) -> list[Process]:
         """Start processes, all at once."""
@@ -137,7 +132,7 @@ def test_theNumberOfShardsChanges(scene: Scene) -> None:
         for index, process in enumerate(processes, 1):
             own = sum(owner(number, count) == index for number in GROUPS)
             assert f"{own} groups" in process.log and "Traceback" not in process.log
-            waitFor(lambda at=site.metrics[0] + index - 1: listening(at), "its metrics")  # type: ignore[misc]  # mypy cannot infer it
+            waitFor(lambda at=site.metrics + index - 1: listening(at), "its metrics")  # type: ignore[misc]  # mypy cannot infer it
         for process in processes:
             process.kill()
     (whole,) = site.run(())

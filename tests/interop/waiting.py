@@ -62,17 +62,34 @@ class Ports:
     """Free ports, kept for the one who asked: bound here so that nobody else finds them free.
 
     A socket that is bound and does not listen is in nobody's way who sets SO_REUSEADDR, as
-    servers do.
+    servers do; and the system gives its port to no connection that leaves this machine's choice
+    open, as it may a port that was only seen to be free.
     """
 
     def __init__(self) -> None:
         self._kept: list[socket.socket] = []
 
-    def take(self) -> int:
-        """A port that is free on every address."""
+    def take(self, count: int = 1) -> int:
+        """A port that is free on every address; the first of so many that follow each other.
+
+        :raises AssertionError: when the system has no such row of ports.
+        """
+        for _ in range(200):
+            first = self._keep(0)
+            assert first is not None
+            if all(self._keep(first + further) for further in range(1, count)):
+                return first
+        raise AssertionError(f"no {count} ports that follow each other are free")
+
+    def _keep(self, port: int) -> int | None:
+        """Keep a port, 0 = any; None when it is not free."""
         keeper = socket.socket()
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("0.0.0.0", 0))
+        try:
+            keeper.bind(("0.0.0.0", port))
+        except (OSError, OverflowError):
+            keeper.close()
+            return None
         self._kept.append(keeper)
         return int(keeper.getsockname()[1])
 
