@@ -9,6 +9,7 @@ import pytest
 
 from mm2ss.config.model import ClockSync, CounterReset, InterrogatedData, ResetProcess
 from mm2ss.config.parameters import LinkParameters
+from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import BROADCAST, Cause, withOriginator
 from tests.groups import RESPONDERS, World, answer, data, interrogation, read, request, shown
 
@@ -175,6 +176,28 @@ def test_C05_theSelectOfADeadMasterIsDeactivated() -> None:
         second.send(request(content=EXECUTE))
         world.run()
         assert len(world.rtu.received) == 3
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_C05_theMasterDiesOfTheAnswer(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+    """A connection fails in sending the answer to a select: that answer counts before the end, so
+    a refused select is not deactivated, and a confirmed one is."""
+    with World() as world:
+        world.rtu.reply = lambda asked: [answer(asked, negative=refused)]
+        master = world.master()
+        (served,) = world.group._exchange._masters
+        send = served.outlet.send
+
+        def fail(asdus: Any, now: float) -> None:
+            send(asdus, now)
+            served.outlet.close(CloseCause.PEER_RESET)
+
+        monkeypatch.setattr(served.outlet, "send", fail)
+        master.send(request(content=SELECT))
+        world.run(0.1)
+        assert not master.connected
+        causes = [asked[2] for asked in world.rtu.received]
+        assert causes == ([Cause.ACTIVATION] if refused else [Cause.ACTIVATION, Cause.DEACTIVATION])
 
 
 def test_C06_onlyTheOwnerDeactivates() -> None:

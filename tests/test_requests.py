@@ -56,6 +56,7 @@ class Table:
     def answer(self, asdu: bytes) -> str:
         """Whose request a mirror answers."""
         found = self.requests.answer(asdu, self.now)
+        self.requests.advance()
         return found.owner if found else "nobody"
 
     def reading(self, asdu: bytes) -> str:

@@ -89,8 +89,7 @@ class Commands:
 
     def rtuLost(self, now: float) -> None:
         """The RTU's connection is gone, and with it every request."""
-        self._now = now
-        self._rtu = None
+        self._now, self._rtu = now, None
         for turn in (*self._queue.clear(now), *self._lines.waiting()):
             self._unwait(turn)
             if controls(turn.asdu):
@@ -167,6 +166,7 @@ class Commands:
 
     def left(self, master: Master, now: float) -> None:
         """A master has stopped or is gone: its requests are given up, its selects deactivated."""
+        self.requests.advance()
         self._now = now
         dropped = self._queue.drop(master)
         for turn in (*self._queue.cleared, *self._lines.waiting()):
@@ -200,13 +200,14 @@ class Commands:
 
     # -- to the RTU -------------------------------------------------------------------------
 
-    def pump(self, now: float) -> None:
-        """Send what may be sent, as far as the RTU's window allows, in one write.
+    def pump(self, now: float) -> bool:
+        """Send what may be sent, as far as the RTU's window allows; returns whether any waited.
 
         Called last whatever happens: with all gone there is time to register it, and for the trail.
         """
-        self._now, rtu = now, self._rtu
-        room = rtu.window if rtu is not None and self._queue else 0
+        self.requests.advance()
+        self._now, rtu, waited = now, self._rtu, bool(self._queue)
+        room = rtu.window if waited and rtu is not None else 0
         batch: list[tuple[Turn[Master], int]] = []
         while len(batch) < room and self._reset is None and (turn := self._next(now)) is not None:
             batch.append((turn, self._slotFor(turn, now)))
@@ -217,6 +218,7 @@ class Commands:
         for turn, slot in batch:
             self._register(turn, slot, now)
         self._trail.flush(now)
+        return waited
 
     def _next(self, now: float) -> Turn[Master] | None:
         """What is sent next: those whose wait is over, then one of each master in turn."""

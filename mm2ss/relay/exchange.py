@@ -226,9 +226,9 @@ class Exchange:
                 self._inSession = True
         return True
 
-    def rtuAcknowledged(self, now: float) -> None:
-        """The RTU acknowledged requests: there may be room for more."""
-        self._commands.pump(now)
+    def rtuAcknowledged(self, now: float) -> bool:
+        """The RTU acknowledged requests: there is room for more; returns whether any waited."""
+        return self._commands.pump(now)
 
     def acknowledge(self, now: float) -> None:
         """Acknowledge to the RTU what is settled or safe, and see that the rest becomes safe."""

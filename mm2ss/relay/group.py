@@ -266,8 +266,8 @@ class GroupService(MultiService):
 
     def acknowledged(self, _count: int, now: float) -> None:
         """The RTU has room for more requests."""
-        self._exchange.rtuAcknowledged(now)
-        self._alarm.set(self._exchange.deadline)
+        if self._exchange.rtuAcknowledged(now):
+            self._alarm.set(self._exchange.deadline)
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """The RTU sent something."""

@@ -220,6 +220,7 @@ class Requests(Generic[Owner]):
         self._expiry: list[tuple[float, int, Request[Owner]]] = []
         self._sweepAt = _SWEEP_STEP
         self._serial = count()
+        self._answered: tuple[Request[Owner], bytes, float] | None = None  # see `advance`
 
     def __len__(self) -> int:
         return sum(map(len, self._byOwner.values()))
@@ -248,6 +249,7 @@ class Requests(Generic[Owner]):
 
     def void(self) -> None:
         """The RTU's connection is gone: no answer will come."""
+        self.advance()
         for own in tuple(self._byOwner.values()):
             for request in tuple(own):
                 self._remove(request, Outcome.CONNECTION_LOST)
@@ -257,7 +259,8 @@ class Requests(Generic[Owner]):
     # -- answers ----------------------------------------------------------------------------
 
     def answer(self, asdu: bytes, now: float) -> Request[Owner] | None:
-        """Whose request a mirror answers; the request is taken further, or ended, by it."""
+        """Whose request a mirror answers; `advance` takes it further."""
+        self.advance()
         if len(asdu) < 9:
             return None
         cause = asdu[2] & 0x3F
@@ -269,11 +272,22 @@ class Requests(Generic[Owner]):
         ]
         request = self._pick(self.mirrorEcho, found, asdu, alike=True)
         if request is not None:
-            self._advance(request, cause, bool(asdu[2] & 0x40), station, now)
+            self._answered = (request, asdu, now)
         return request
+
+    def advance(self) -> None:
+        """Take the request further, or end it, that was answered last.
+
+        To be called when its masters have the answer, who wait for it; the next answer calls it,
+        too.
+        """
+        if self._answered is not None:
+            answered, self._answered = self._answered, None
+            self._advance(*answered)
 
     def reading(self, asdu: bytes, now: float) -> Request[Owner] | None:
         """Whose read (C_RD_NA_1) data with cause 5 answers; ends the read."""
+        self.advance()
         station = asdu[4] | asdu[5] << 8
         for address in objectAddresses(asdu):
             found = [
@@ -291,6 +305,7 @@ class Requests(Generic[Owner]):
 
     def interrogations(self, asdu: bytes, now: float) -> list[Request[Owner]]:
         """The running interrogations that data with a cause of 20-36 belongs to."""
+        self.advance()
         cause = asdu[2] & 0x3F
         station = asdu[4] | asdu[5] << 8
         running = [
@@ -303,12 +318,14 @@ class Requests(Generic[Owner]):
         for request in running:
             if not _done(request):
                 request.deadline = now + INTERROGATION_TIME
-        self._learn(self.dataEcho, running, asdu[3])
+        if len(running) == 1:
+            self._learn(self.dataEcho, running[0], asdu[3])
         return running
 
     def directory(self, asdu: bytes, now: float) -> Request[Owner] | None:
         """Who called the directory (F_SC_NA_1 with cause 5) that an F_DR_TA_1 answers; its last
         file ends the call."""
+        self.advance()
         station = asdu[4] | asdu[5] << 8
         address = objectAddress(asdu) if len(asdu) >= 9 else 0
         for point in (address, 0):
@@ -357,9 +374,10 @@ class Requests(Generic[Owner]):
         """By the originator address where it is echoed; then by T bit, qualifier and value (of a
         mirror, which is `alike`); then one that is no tombstone; then the oldest."""
         known = echo.known  # an answer is judged by what was known of the RTU before it
-        self._learn(echo, found, asdu[3])
         if len(found) == 1:  # nearly always
-            return None if asdu[3] and known and found[0].slot != asdu[3] else found[0]
+            request = found[0]
+            self._learn(echo, request, asdu[3])
+            return None if asdu[3] and known and request.slot != asdu[3] else request
         if asdu[3] and known:
             same = [request for request in found if request.value == _value(asdu)]
             if asdu[0] in _COMMANDS and same:  # some RTUs stamp the last commander on all
@@ -374,14 +392,16 @@ class Requests(Generic[Owner]):
             self.ambiguous += 1
         return found[0] if found else None
 
-    def _learn(self, echo: Echo, found: list[Request[Owner]], originator: int) -> None:
-        if len(found) == 1 and self._slots and not found[0].expired:
-            echo.learn(originator == found[0].slot)
+    def _learn(self, echo: Echo, request: Request[Owner], originator: int) -> None:
+        """Note whether the RTU returned the originator address in an answer to this request."""
+        if self._slots and not request.expired:
+            echo.learn(originator == request.slot)
 
-    def _advance(
-        self, request: Request[Owner], cause: int, negative: bool, station: int, now: float
-    ) -> None:
+    def _advance(self, request: Request[Owner], asdu: bytes, now: float) -> None:
         """Take a request further, by an answer to it; a tombstone too, but quietly."""
+        cause = asdu[2] & 0x3F
+        negative = bool(asdu[2] & 0x40)
+        station = asdu[4] | asdu[5] << 8
         if request.commonAddress == BROADCAST and station != BROADCAST:
             if not request.expired:
                 self._advanceStation(request, cause, negative, station, now)
