@@ -10,17 +10,19 @@ import pytest
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.python import log
 from twisted.python.failure import Failure
 
 from mm2ss.config.parameters import LinkParameters
-from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.apci import CloseCause, encodeS
 from mm2ss.iec104.link import Link, LinkEvent, Role
 from mm2ss.iec104.loop import Loop
 from mm2ss.iec104.protocol import LinkFactory, LinkProtocol
 from mm2ss.iec104.wire import Wire, Wires
 from mm2ss.services.turns import AT_ONCE, FEW, orderTurns
+from tests.stations import STARTDT_ACT, asdu
 
 epollreactor = pytest.importorskip("twisted.internet.epollreactor")
 
@@ -207,11 +209,30 @@ def test_fewAreAnsweredAtOnce(wired: Wired) -> None:
 
 
 @pytest.mark.parametrize("wired", [AT_ONCE + 2], indirect=True)
-def test_soManyInOneTurn(wired: Wired) -> None:
-    """No turn is longer than that; who is left over has his turn next."""
-    assert wired.turn(b"event").count("work") == AT_ONCE
-    assert wired.turnAlone() == ["read"] * 2 + ["work", "send"] * 2
+def test_soManyTogether(wired: Wired) -> None:
+    """No more are served together than that; who is left over is served next, in the same turn."""
+    many = ["read"] * AT_ONCE + ["work"] * AT_ONCE + ["send"] * AT_ONCE
+    assert wired.turn(b"event") == [*many, "read", "read", "work", "send", "work", "send"]
     assert wired.answers() == [b"EVENT"] * (AT_ONCE + 2)
+
+
+def test_aTurnEnds() -> None:
+    """Where all are ready again and again, the timers have their turn when all were served once."""
+
+    class Poller:
+        def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+            waits.append(timeout)
+            return [(99, 1)] * most
+
+    waits: list[float] = []
+    reactor = epollreactor.EPollReactor()
+    poller, reactor._poller = reactor._poller, Poller()
+    assert orderTurns(reactor) is not None
+    reactor._poller = poller
+    reactor._selectables.update(dict.fromkeys(range(1000, 1000 + 2 * AT_ONCE + 1)))
+    reactor.doIteration(7)
+    assert waits == [7, 0, 0]
+    reactor._selectables.clear()
 
 
 @pytest.mark.parametrize("wired", [2], indirect=True)
@@ -304,6 +325,57 @@ def test_anEndThatFailsLeavesNoWire(loggedFailures: list[LogEvent]) -> None:
     reactor.removeAll()
     for call in reactor.getDelayedCalls():
         call.cancel()
+
+
+def test_timeoutsAreJudgedWhenAllWasRead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many acknowledgements came while the process was suspended, none comes too late."""
+
+    class Owner:
+        def linkUp(self, connection: LinkProtocol) -> None:
+            connections.append(connection)
+
+        def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
+            """Nothing to do."""
+
+        def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
+            downs.append(cause)
+
+    def turns(count: int) -> None:
+        for _ in range(count):
+            reactor.runUntilCurrent()
+            reactor.doIteration(0)
+
+    connections: list[LinkProtocol] = []
+    downs: list[CloseCause] = []
+    clock = Clock()
+    reactor = epollreactor.EPollReactor()
+    monkeypatch.setattr(reactor, "seconds", clock.seconds)
+    links = LinkFactory(
+        lambda now: Link(Role.CONTROLLED, LinkParameters(), now),
+        Owner(),
+        reactor,
+        Loop(reactor, orderTurns(reactor)),
+    )
+    port = reactor.listenTCP(0, links, interface="127.0.0.1")
+    peers: list[socket.socket] = []
+    for _ in range(3 * AT_ONCE):
+        peers.append(socket.create_connection(("127.0.0.1", port.getHost().port), 5))
+        peers[-1].send(STARTDT_ACT)
+        turns(2)
+    for connection in connections:
+        connection.send([asdu(1)])
+    for peer in peers:
+        peer.send(encodeS(1))
+    clock.advance(2 * LinkParameters().t1)
+    turns(5)
+    assert (len(connections), downs) == (3 * AT_ONCE, [])
+    assert all(connection.link.outstanding == 0 for connection in connections)
+    port.stopListening()
+    for peer in peers:
+        peer.close()
+    turns(5)
+    assert len(downs) == 3 * AT_ONCE
+    reactor.removeAll()
 
 
 def test_noSleepWhileSomethingIsPutOff() -> None:

@@ -22,8 +22,8 @@ from mm2ss.iec104.wire import READ, Wire, Wires
 #: What the system says of a connection from which something can be read, and nothing else is to be
 #: known: EPOLLIN of epoll(7).
 READABLE = 1
-#: Connections that are served in one turn, so that none waits long for its answer; the others are
-#: served in the next ones.
+#: Connections that are served together, so that none waits long for its answer; the others are
+#: served next.
 AT_ONCE = 64
 #: So few are ready that what is written is sent at once: nobody else waits for the caches.
 FEW = 8
@@ -51,9 +51,20 @@ def orderTurns(reactor: Any) -> Wires | None:
     byTransport = wires.byTransport
 
     def turn(timeout: float | None) -> None:
-        """Wait so many seconds, at most, for something to be ready (None = for ever), and serve."""
+        """Wait so many seconds, at most, for something to be ready (None = for ever), and serve.
+
+        Whoever is ready is served before the reactor looks at its timers again, and once, as in
+        Twisted's own turns: time-outs must not be judged while what would end them lies unread.
+        """
         wait = -1 if timeout is None else timeout
-        ready = poll(0 if wires.waiting else wait, AT_ONCE)
+        left = len(connections)
+        while serveSome(0 if wires.waiting else wait) == AT_ONCE and left > AT_ONCE:
+            left -= AT_ONCE
+            wait = 0
+
+    def serveSome(wait: float) -> int:
+        """Wait for something to be ready, serve `AT_ONCE`; returns how many were ready of them."""
+        ready = poll(wait, AT_ONCE)
         wires.holding = len(ready) > FEW
         came: list[tuple[Wire | None, bytes, Any, int, int]] = []
         for descriptor, event in ready:
@@ -79,6 +90,7 @@ def orderTurns(reactor: Any) -> Wires | None:
                     _log.failure("Somebody has failed in taking note of a connection's end.")
         wires.holding = False
         wires.send()
+        return len(ready)
 
     setattr(reactor, "doIteration", turn)  # noqa: B010  # mypy forbids to assign a method
     return wires
