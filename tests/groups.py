@@ -27,6 +27,7 @@ from mm2ss.config.model import AckMode, GroupConfig, GroupOptions, Host
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.asdu import TYPES, Cause, buildAsdu, endOfInitialization, withOriginator
 from mm2ss.iec104.asdu import mirror as mirrored
+from mm2ss.iec104.loop import Loop
 from mm2ss.relay.group import GroupService
 from mm2ss.relay.journalapi import SafeCopy
 from mm2ss.relay.trace import Trace
@@ -215,6 +216,7 @@ class World:
     :param rtuParameters: those of the RTU itself.
     :param safe: the group's journal, if it has one.
     :param trace: the group's trace, if it is not to make its own.
+    :param loop: what it shares with other groups, if it is not to have one of its own.
     :param changes: of the group's configuration, see `groupConfig`.
     """
 
@@ -225,13 +227,19 @@ class World:
         rtuParameters: LinkParameters = DEFAULTS,
         safe: SafeCopy | None = None,
         trace: Trace | None = None,
+        loop: Loop | None = None,
         **changes: Any,
     ) -> None:
         self.reactor = reactor or FakeReactor()
         self.config = groupConfig(**changes)
         self.problem = ""
         self.group = GroupService(
-            self.config, self.reactor, lambda _, __: self.problem, journal=safe, trace=trace
+            self.config,
+            self.reactor,
+            lambda _, __: self.problem,
+            journal=safe,
+            trace=trace,
+            loop=loop,
         )
         self.notes = Notes()
         self.group._retry._random = lambda: 0.5  # delays without jitter

@@ -11,8 +11,10 @@ import pytest
 from mm2ss.config.model import AckMode, InterrogatedData
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause
+from mm2ss.iec104.loop import Loop
+from mm2ss.iec104.wire import Wires
 from tests.fakes import FakeReactor
-from tests.groups import GREETING, WIDE, World, data, event, isUp, request
+from tests.groups import GREETING, WIDE, World, answer, data, event, isUp, request
 from tests.memoryjournal import MemoryJournal
 from tests.peers import FakeMaster
 from tests.stations import asdus
@@ -31,9 +33,9 @@ def events(master: FakeMaster) -> list[bytes]:
     return [asdu for asdu in master.received if asdu != GREETING]
 
 
-def journalled(**changes: Any) -> tuple[Through, MemoryJournal]:
+def journalled(reactor: FakeReactor | None = None, **changes: Any) -> tuple[Through, MemoryJournal]:
     """A group with a journal."""
-    reactor = FakeReactor()
+    reactor = reactor or FakeReactor()
     journal = MemoryJournal(reactor)
     return Through(reactor, safe=journal, **changes), journal
 
@@ -112,6 +114,36 @@ def test_W06_slowLinesAreAcknowledgedSooner() -> None:
         assert journal.disk == {}
         world.run(0.4)
         assert len(journal.disk) == 1
+
+
+def test_aSlowConfirmationHurriesWhatWaits() -> None:
+    """A command that took long shortens the time of the events that have come, too, though it is
+    counted only when all that was written is sent."""
+    reactor = FakeReactor()
+    loop = Loop(reactor, Wires())
+    world, journal = journalled(reactor, loop=loop)
+    asked: list[bytes] = []
+
+    def keep(request: bytes) -> list[bytes]:
+        asked.append(request)
+        return []
+
+    with world:
+        master = world.master()
+        master.mute()
+        world.rtu.reply = keep
+        master.send(request(45, 100, b"\x81"))  # a select: no termination follows
+        world.run(0.2)
+        world.rtu.send(event(1))
+        world.run(6)
+        world.rtu.send(answer(asked[0]))
+        world.run(0.1)
+        assert journal.disk == {}
+        loop.settle()
+        world.run(0.1)
+        assert list(journal.disk.values()) == [event(1)]
+        master.mute(False)
+        world.run(1)
 
 
 def test_W07_smallWindowOfTheRtu() -> None:

@@ -67,8 +67,9 @@ class Exchange:
         )
         self._ledger = Ledger(config.options.commandAgeMax, journal is not None, window)
         self._custody = Custody(config, self._ledger, journal, secured)
+        self._secured = secured
         self._places = Places(self._ledger, config.retain, config.bufferSize)
-        figures = self._figures = CommandFigures(audit, self._custody.roundTrip)
+        figures = self._figures = CommandFigures(audit, self._commandConfirmed)
         trail = Trail(config.id, config.name, figures.ended, figures.confirmed, afterwards)
         self._commands = Commands(config, note, trail, wallTime)
         self._masters: list[Master] = []
@@ -252,6 +253,13 @@ class Exchange:
     def roundTrip(self, seconds: float, now: float) -> None:
         """The RTU answered a test after so long."""
         self._custody.roundTrip(seconds, now)
+
+    def _commandConfirmed(self, seconds: float, now: float) -> None:
+        """The RTU confirmed a command after so long; told when all that was written is sent."""
+        before = self._custody.deadline
+        self._custody.roundTrip(seconds, now)
+        if self._custody.deadline < before:  # the alarm stands for later
+            self._secured()
 
     def rtuKnows(self, count: int, now: float) -> None:
         """The RTU has received the acknowledgement of its connection's first `count` frames."""
