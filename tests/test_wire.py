@@ -248,6 +248,20 @@ def test_aFaultCutsItsOwnWireOnly(held: _Line, loggedFailures: list[LogEvent]) -
     guilty.socket.close()
 
 
+def test_whatComesBehindAFaultIsNotTaken(held: _Line, loggedFailures: list[LogEvent]) -> None:
+    """A wire that is cut takes nothing more, should it be read once again before its end."""
+    came: list[bytes] = []
+    held.wire.open(lambda data, _now: came.append(data))
+    held.wire.receive(b"one", 0.0)
+    try:
+        raise ArithmeticError("a fault of the program")
+    except ArithmeticError:
+        held.wire.fail()
+    held.wire.receive(b"two", 0.0)
+    assert (came, held.transport.aborted) == ([b"one"], True)
+    loggedFailures.clear()
+
+
 def test_whatCanWaitComesAfterTheSending(held: _Line) -> None:
     """What was put off until all is sent comes then, once, in its order."""
     sent: list[bytes] = []

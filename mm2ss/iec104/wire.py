@@ -172,10 +172,12 @@ class Wire:
     def fail(self) -> None:
         """Whoever reads or writes has failed: log in what, and cut the connection.
 
-        Nothing leaves any more, lest it acknowledge what was read and not worked on.
+        Nothing leaves any more, lest it acknowledge what was read and not worked on, and nothing
+        is taken that came behind that.
         """
         self._log.failure("A connection's owner has failed, and it is cut.")
         self._transport.abortConnection()
+        self.receive = _ignore
         self._held = b""
         self._send = None  # all goes to the transport, which sends nothing any more
 
