@@ -428,6 +428,21 @@ def test_retain_pastTheBoundItIsGivenUpWhole() -> None:
         assert events(other) == asdus(48)
 
 
+def test_retain_aBusyRtuIsNotHeldBack() -> None:
+    """Past bufsize the place is given up while the RTU sends, long before it fills the memory."""
+    with Through(retain=60, ledgerMax=65536, bufferSize=200, rtu=WIDE, rtuParameters=WIDE) as world:
+        first, other = world.master(parameters=WIDE), world.master(parameters=WIDE)
+        world.run(0.2)
+        first.die()
+        world.run(0.2)
+        for number in range(0, 4000, 100):
+            world.rtu.send(*asdus(100, number))
+            world.run(0.05)
+            assert world.group.snapshot().octets < 65536 / 2
+        assert world.group.snapshot().heldBack == 0
+        assert events(other) == asdus(4000)
+
+
 def test_retain_timeRunsOut() -> None:
     """After the time the place is forgotten."""
     with Through(retain=10) as world:

@@ -88,6 +88,7 @@ class Pressure:
         rtu = self._rtu
         if rtu is None or (self._ledger.octets < self._little and not self.held):
             return
+        self._places.expire(now)  # they are bounded, too, and nobody need wake the group
         bound = self._bufferSize
         trouble = self.held or self._ledger.pressing >= self._ledgerMax
         for master in tuple(self._masters):
