@@ -375,6 +375,26 @@ def test_immediateAcknowledgesByItself() -> None:
         assert journal.disk == {}
 
 
+def test_aPauseIsNobodysSilence() -> None:
+    """A slow master that takes its data is not cut off when the process was suspended: what the
+    RTU has sent meanwhile is read before the master's acknowledgements."""
+    world, _ = journalled(rtu=WIDE, rtuParameters=WIDE, bufferSize=100)
+    with world:
+        quick = world.master(parameters=WIDE)
+        slow = world.master(latency=0.2)
+        for number in range(0, 600, 10):
+            world.rtu.send(*asdus(10, number))
+            world.run(0.05)
+        while world.group.snapshot().masters[1].silence < 0.3:  # its acknowledgement is under way
+            world.run(0.01)
+        assert world.group.snapshot().masters[1].waiting > 100
+        world.rtu.send(*asdus(10, 600))
+        world.reactor.advance(3)
+        world.run(1)
+        assert isUp(slow) and world.group.snapshot().cutOff == 0
+        assert events(quick) == asdus(610)
+
+
 def test_retain_aLostMasterMissesNothing() -> None:
     """A master that comes back in time goes on where it was, its unacknowledged frames again."""
     with Through(retain=60) as world:

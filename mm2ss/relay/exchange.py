@@ -370,7 +370,7 @@ class Exchange:
         """Act on what is overdue: requests, and stalled masters."""
         self._commands.wake(now)
         if now >= self._pressure.lookAt:
-            self._pressure.look(now)
+            self._pressure.look(now, isDue=True)
         self._places.expire(now)
         if now >= self._expireAt and self._journal is not None:
             self._expireAt = now + _EXPIRY

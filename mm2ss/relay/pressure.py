@@ -81,9 +81,13 @@ class Pressure:
         self.held = self._paused = False
         self._fullSince = inf
 
-    def look(self, now: float) -> None:
-        """See to the bounds, after frames came or time has passed."""
-        if now >= self.lookAt:
+    def look(self, now: float, isDue: bool = False) -> None:
+        """See to the bounds, after frames came or time has passed.
+
+        :param isDue: it is `lookAt`, and what masters have sent was read before. Only then they are
+            judged by their silence: after a pause of the process it may be the relay's own.
+        """
+        if isDue:
             self.lookAt = inf
         rtu = self._rtu
         if rtu is None or (self._ledger.octets < self._little and not self.held):
@@ -94,12 +98,13 @@ class Pressure:
         for master in tuple(self._masters):
             if master.reader.waiting > bound // 2 and master.started:
                 trouble = True
-                if master.reader.waiting > bound and master.silence(now) >= STALL:
+                if isDue and master.reader.waiting > bound and master.silence(now) >= STALL:
                     self._cut(master, now)
         if trouble:
             self.lookAt = min(self.lookAt, now + _LOOK)
             self.decide(now)
-            self._relieve(rtu, now)
+            if isDue:
+                self._relieve(rtu, now)
 
     def decide(self, now: float) -> None:
         """Withhold the RTU's acknowledgement while the ledger, or the lane of a master that
