@@ -236,20 +236,19 @@ def test_aTurnEnds() -> None:
 
 
 @pytest.mark.parametrize("wired", [2], indirect=True)
-@pytest.mark.parametrize("endsFirst", [False, True])
-def test_theOrderInWhichItCame(wired: Wired, endsFirst: bool) -> None:
-    """What came before an end is worked on before it, and what came after it, after it."""
-    ending, other = wired.peers
-    if endsFirst:
-        ending.close()
-        other.send(b"event")
-        order = ["lost", "work", "send"]
-    else:
-        other.send(b"event")
-        ending.close()
-        order = ["work", "send", "lost"]
-    wired.peers.remove(ending)
-    assert wired.turnAlone() == ["read", "read", *order]
+@pytest.mark.parametrize("isBusy", [False, True])
+@pytest.mark.parametrize("ending", [0, 1])
+def test_whatWasReadGoesBeforeAnEnd(wired: Wired, isBusy: bool, ending: int) -> None:
+    """What came before another one's end is worked on before it, whoever was busy before (whom the
+    system then names first)."""
+    if isBusy:
+        wired.turn(b"before")
+        wired.answers()
+    other = wired.peers[1 - ending]
+    other.send(b"event")
+    wired.peers[ending].close()
+    wired.peers = [other]
+    assert wired.turnAlone() == ["read", "read", "work", "send", "lost"]
     assert wired.answers() == [b"EVENT"]
     assert len(wired.wires.byTransport) == 1
 

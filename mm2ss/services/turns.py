@@ -34,10 +34,11 @@ _log = Logger()
 def orderTurns(reactor: Any) -> Wires | None:
     """Let an epoll reactor read, work and send in this order; any other one is left as it is.
 
-    What is no plain wire (listening ports, TLS, HTTP, SSH, pipes), or has more to tell than that it
-    can be read, is served as Twisted does it, when it is its turn to be worked on: Twisted's
-    `_doReadOrWrite` logs what an owner of a connection fails in, and closes it. Who fails even in
-    taking note of the end is logged, too.
+    What is no plain wire (listening ports, TLS, HTTP, SSH, pipes), has ended, or has more to tell
+    than that it can be read, is served as Twisted does it, behind what was read: the system does
+    not say which of them came first where several are busy, and an end takes other connections
+    with it, whose acknowledgements were to count. Twisted's `_doReadOrWrite` logs what an owner of
+    a connection fails in, and closes it. Who fails even in taking note of the end is logged, too.
 
     :return: the wires that are served so; None where a Twisted keeps its connections otherwise.
     """
@@ -66,7 +67,8 @@ def orderTurns(reactor: Any) -> Wires | None:
         """Wait for something to be ready, serve `AT_ONCE`; returns how many were ready of them."""
         ready = poll(wait, AT_ONCE)
         wires.holding = len(ready) > FEW
-        came: list[tuple[Wire | None, bytes, Any, int, int]] = []
+        came: list[tuple[Wire, bytes]] = []
+        others: list[tuple[Any, int, int]] = []
         for descriptor, event in ready:
             connection = connections.get(descriptor)
             wire = byTransport.get(connection) if event == READABLE else None
@@ -76,18 +78,21 @@ def orderTurns(reactor: Any) -> Wires | None:
                     data = wire.read(READ)
                 except OSError:
                     pass  # the transport finds it again
-            came.append((wire if data else None, data, connection, descriptor, event))
-        for wire, data, connection, descriptor, event in came:  # in the order in which it came
+            if wire is not None and data:
+                came.append((wire, data))
+            elif connection is not None:
+                others.append((connection, descriptor, event))
+        for wire, data in came:
             try:
-                if wire is not None:
-                    wire.receive(data, seconds())
-                elif connection is not None and connections.get(descriptor) is connection:
-                    serve(connection, descriptor, event)  # (else another one has closed it)
+                wire.receive(data, seconds())
             except Exception:
-                if wire is not None:
-                    wire.fail()
-                else:
-                    _log.failure("Somebody has failed in taking note of a connection's end.")
+                wire.fail()
+        for connection, descriptor, event in others:
+            try:
+                if connections.get(descriptor) is connection:  # else another one has closed it
+                    serve(connection, descriptor, event)
+            except Exception:
+                _log.failure("Somebody has failed in taking note of a connection's end.")
         wires.holding = False
         wires.send()
         return len(ready)
