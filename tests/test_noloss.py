@@ -555,3 +555,17 @@ def test_stoppingTheRelayKeepsWhatIsUnsettled() -> None:
         world.run(0.5)
         assert journal.unsettled == asdus(5)
         assert not world.rtu.connected and world.rtu.heard[-2:] == ["STOPDT act", "S 5"]
+
+
+def test_whatIsTooOldIsGivenUpWithoutAnRtu() -> None:
+    """With `hold_age` no master gets what is older, also when the RTU was away all the time."""
+    reactor = FakeReactor()
+    journal = MemoryJournal(reactor, asdus(3))
+    vars(journal)["expire"] = lambda: 3 if reactor.seconds() > 600 else 0
+    with Through(reactor, up=False, safe=journal, holdAge=600) as world:
+        world.group.startService()
+        world.run(3600)
+        world.rtu.listen()
+        while not world.rtu.connected:
+            world.run(0.1)
+        assert events(world.master()) == []

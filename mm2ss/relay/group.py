@@ -151,6 +151,7 @@ class GroupService(MultiService):
         """Begin to connect to the RTU, once the port is known to be free."""
         MultiService.startService(self)
         self._exchange.begin()
+        self._alarm.set(self._exchange.deadline)  # what is too old is given up without an RTU, too
         self._begin(noted=False)
 
     def stopService(self) -> Deferred[Any]:
