@@ -29,8 +29,8 @@ _HEAD = Struct("<BBHH")
 _CONTROL = Struct("<HH")
 #: Octets before the ASDU; all of an S or U frame.
 HEAD_LENGTH = 6
-#: Frames from which on it is quicker to look at all at once than at each.
-_LEAST_RUN = 2
+#: Frames up to which it is quicker to look at each than at all at once.
+_FEW = 3
 #: Frames up to which a run is cut at once.
 _SHORT_RUN = 32
 #: What an S frame begins with; two octets with N(R) follow.
@@ -190,12 +190,18 @@ def decodeRun(data: bytes, sendNumber: int) -> tuple[int, tuple[bytes, ...], int
     if not HEAD_LENGTH < step <= MAX_LENGTH + 2:
         return None
     number = (data[4] | data[5] << 8) >> 1
-    if step == size:  # one frame alone: on most lines the most usual chunk
-        asdu = data[HEAD_LENGTH:]
-        return (number, (asdu,), size) if encodeI(sendNumber, number, asdu) == data else None
     count = size // step
+    if count <= _FEW:  # on most lines the most usual chunks
+        asdus: tuple[bytes, ...] = ()
+        for at in range(0, count * step, step):
+            head = _HEAD.unpack_from(data, at)
+            if head != (START, step - 2, (sendNumber & 0x7FFF) << 1, number << 1):
+                return None
+            asdus += (data[at + HEAD_LENGTH : at + step],)
+            sendNumber += 1
+        return (number, asdus, count * step) if asdus else None
     last = (count - 1) * step
-    if count < _LEAST_RUN or data[last] != START or data[last + 1] != data[1]:
+    if data[last] != START or data[last + 1] != data[1]:
         return None
     used = last + step
     run = data if used == size else data[:used]
