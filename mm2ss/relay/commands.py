@@ -159,9 +159,8 @@ class Commands:
                 self._queue.put(turn)
         self.pump(now)
         # A chunk that fills the queue is acknowledged already when that is seen; k more may come.
-        if master.load > QUEUE_MAX + 2 * self._config.masters.k:
-            master.outlet.close(CloseCause.POLICY, f"{master.load} requests wait, it sends more")
-        master.throttle(now)
+        if (load := master.throttle(now)) > QUEUE_MAX + 2 * self._config.masters.k:
+            master.outlet.close(CloseCause.POLICY, f"{load} requests wait, it sends more")
         self._look(now)
 
     def left(self, master: Master, now: float) -> None:
@@ -330,7 +329,8 @@ class Commands:
             if turn.asdu[0] == _RESET:
                 self._reset = request
         self._unwait(turn)
-        turn.owner.throttle(now)
+        if turn.owner.throttled:
+            turn.owner.throttle(now)
 
     # -- how it ends ------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Custody:
 
     def rtuReceived(self, count: int, position: int, others: Sequence[int], now: float) -> None:
         """Frames came from the RTU; as `AckPoint.add`."""
-        if not self.through:  # nobody asks where they are; only their number counts
+        if not self.through or len(others) == count:  # nobody asks where these are
             self._ack.received += count
             return
         self._ack.add(count, position, others)

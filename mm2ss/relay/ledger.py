@@ -311,6 +311,11 @@ class Reader:
                 self.sent = sent = self.sent + count
                 self.flight.append((sent, position, True))
             return run
+        if position == ledger.end and limit > 0:  # an answer, and nothing else waits
+            own = self._takeLane(limit)
+            self.sent += len(own)
+            self.flight.append((self.sent, position, False))
+            return own
         frames: list[bytes] = []
         while limit > 0:
             stop = lane[0][0] if lane else ledger.end

@@ -104,12 +104,14 @@ class Master:
         self._refusals += 1
         self.reader.add(answer)
 
-    def throttle(self, now: float) -> None:
-        """Let its requests be acknowledged only while not too many of them wait."""
-        held = self.load > QUEUE_MAX
+    def throttle(self, now: float) -> int:
+        """Let its requests be acknowledged only while not too many of them wait; returns `load`."""
+        load = self.load
+        held = load > QUEUE_MAX
         if held != self.throttled:
             self.throttled = held
             self.outlet.hold(held, now)
+        return load
 
     def start(self, greeting: bytes, position: int | None, now: float) -> None:
         """Data transfer starts: first `greeting`, then all that is not settled, then what comes.
