@@ -118,7 +118,9 @@ def result(number: int, version: str, workload: str = "one", **figures: float) -
 def document(*results: dict[str, Any], versions: tuple[str, ...] = ("present",)) -> dict[str, Any]:
     """Results as they are written."""
     return {
-        "machine": dict.fromkeys(("processor", "system", "python", "twisted", "revision"), "x")
+        "machine": dict.fromkeys(
+            ("processor", "system", "python", "twisted", "revision", "awake"), "x"
+        )
         | {"cores": 2, "date": "2024-06-15"},
         "settings": {"groups": 1000, "fleet": 2000},
         "versions": list(versions),

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from tests.bench.fastrtu import Line as RtuLine
 from tests.bench.fastrtu import Rtus
 from tests.bench.loop import Loop
 from tests.bench.masterline import Line as MasterLine
+from tests.bench.processes import awake
 from tests.bench.stream import (
     CHUNK,
     GREETING,
@@ -281,6 +283,16 @@ def test_loopTicks() -> None:
     loop.run()
     loop.close()
     assert calls == ["first", "second", "second", "second"]
+
+
+def test_processorsAreKeptAwake(tmp_path: Path) -> None:
+    """The system is told that no wake-up may take any time; where that may not be, it is said."""
+    device = tmp_path / "cpu_dma_latency"
+    with awake(str(device)) as kept:
+        assert not kept
+    device.write_bytes(b"")
+    with awake(str(device)) as kept:
+        assert kept and device.read_bytes() == bytes(4)
 
 
 def test_aTurnOfABusyGroup() -> None:

@@ -21,6 +21,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version as installed
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import Any
 
 from tests.bench.drawings import draw
 from tests.bench.figures import show
-from tests.bench.processes import Trouble
+from tests.bench.processes import LATENCY, Trouble, awake
 from tests.bench.scene import Version
 from tests.bench.workloads import WORKLOADS, Outcome, Settings
 from tests.interop.waiting import ROOT
@@ -76,6 +77,8 @@ def micro(_settings: Settings, version: Version) -> Outcome:
 
 
 ALL = {**WORKLOADS, "micro": micro}
+#: Workloads of which the CPU time at little load is told: there processors sleep as at a site.
+_ASLEEP = ("rest", "fleet")
 
 
 def measure(
@@ -104,7 +107,8 @@ def _one(name: str, version: Version, settings: Settings, number: int) -> dict[s
     print(f"round {number + 1}: {name}, {version.name} ... ", end="", flush=True)
     begun = time.monotonic()
     try:
-        outcome = ALL[name](settings, version)
+        with nullcontext() if name in _ASLEEP else awake():
+            outcome = ALL[name](settings, version)
     except Trouble as trouble:
         outcome = Outcome({}, [f"FAILED: {trouble}"], {})
     print(f"{time.monotonic() - begun:.0f} s", *outcome.warnings, sep="; ")
@@ -133,7 +137,14 @@ def machine() -> dict[str, Any]:
         "twisted": installed("twisted"),
         "revision": _revision(),
         "date": time.strftime("%Y-%m-%d"),
+        "awake": _isKeptAwake(),
     }
+
+
+def _isKeptAwake() -> bool:
+    """Whether processors were kept from sleeping where single events are measured."""
+    with awake() as kept:
+        return kept
 
 
 def _revision() -> str:
@@ -183,6 +194,8 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _arguments(words)
     asked = Settings(arguments.seconds, arguments.rest, arguments.groups, arguments.fleet)
     settings = _fit(asked)
+    if not _isKeptAwake():
+        print(f"{LATENCY} cannot be written: processors may sleep, which delays single events")
     with tempfile.TemporaryDirectory(prefix="mm2ss-revision-") as folder:
         versions = [Version()]
         if arguments.compare:

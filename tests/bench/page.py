@@ -81,7 +81,8 @@ def circumstances(document: Document) -> str:
             f"{machine['date']}, revision {machine['revision']}, {count} runs:"
             f" {machine['processor']}, {machine['cores']} cores, {machine['system']},"
             f" Python {machine['python']}, Twisted {machine['twisted']};"
-            f" {settings['groups']} groups at rest, {settings['fleet']} that start at once.",
+            f" {settings['groups']} groups at rest, {settings['fleet']} that start at once."
+            f" Idle processors {'were kept awake' if machine['awake'] else 'may have slept'}.",
             "",
             *([f"* {text}" for text in warnings] or [_NO_WARNING]),
         )

@@ -7,7 +7,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from tests.interop.waiting import ROOT, end
 _ORDER_TIME = 30.0
 #: A tool that uses more of its cores, or others that use more of the machine, spoil a measurement.
 BUSY, DISTURBED = 0.9, 0.15
+#: Where Linux is told how many microseconds it may take to wake up, for as long as it is open.
+LATENCY = "/dev/cpu_dma_latency"
 
 
 class Trouble(Exception):
@@ -94,6 +97,25 @@ class ToolProcess(Process):
         self._process.stdin.close()
         end(self._process)
         self._process.stdout.close()
+
+
+@contextmanager
+def awake(device: str = LATENCY) -> Iterator[bool]:
+    """Keep idle processors from going to sleep, where this user may; gives whether they are kept.
+
+    To wake a processor takes tens of microseconds, in a virtual machine up to a millisecond. A
+    single event or command wakes four in turn, which would then be most of what is measured.
+    """
+    try:
+        descriptor = os.open(device, os.O_WRONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        os.write(descriptor, bytes(4))  # a number of 32 bits: 0 µs
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 class Placed(Protocol):
