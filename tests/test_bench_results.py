@@ -237,16 +237,16 @@ def test_render(tmp_path: Path) -> None:
         "work": "w",
         "unit": "",
         "digits": 2,
-        "values": [0.5, 0.7],
+        "values": {"here": [0.5, 0.7], "there": [0.25]},
         "goal": "0.50",
         "command": "c",
     }
     reference = tmp_path / "reference.json"
-    reference.write_text(json.dumps({"rows": [row]}), "utf-8")
+    reference.write_text(json.dumps({"columns": ["here", "there"], "rows": [row]}), "utf-8")
     page = render(PAGE.read_text("utf-8"), tmp_path, reference)
     for text in ("0.123 s | 0.4 s | `make bench ARGS=twenty`", "812 ns", "2024-06-15", "1,234,567"):
         assert text in page
     assert "-2 to +4) of 7,654,321" in page
-    for text in ("-2.0 to +4.0", "7.3 ms", "0.60 [0.50 – 0.70] | 0.50 | `c`"):
+    for text in ("-2.0 to +4.0", "7.3 ms", "0.60 [0.50 – 0.70] | 0.25 | 0.50 | `c`"):
         assert text in page
     assert render(page, tmp_path, reference) == page

@@ -210,14 +210,20 @@ def test_fewAreAnsweredAtOnce(wired: Wired) -> None:
 
 @pytest.mark.parametrize("wired", [AT_ONCE + 2], indirect=True)
 def test_soManyTogether(wired: Wired) -> None:
-    """No more are served together than that; who is left over is served next, in the same turn."""
+    """No more are served together than that; who is left over has his turn next, and at once where
+    alarms are late."""
     many = ["read"] * AT_ONCE + ["work"] * AT_ONCE + ["send"] * AT_ONCE
-    assert wired.turn(b"event") == [*many, "read", "read", "work", "send", "work", "send"]
+    rest = ["read", "read", "work", "send", "work", "send"]
+    assert wired.turn(b"event") == many
+    assert wired.turnAlone() == rest
+    wired.answers()
+    wired.wires.catchUp()
+    assert wired.turn(b"event") == many + rest
     assert wired.answers() == [b"EVENT"] * (AT_ONCE + 2)
 
 
 def test_aTurnEnds() -> None:
-    """Where all are ready again and again, the timers have their turn when all were served once."""
+    """Where alarms are late and all are ready again and again, a turn serves each of them once."""
 
     class Poller:
         def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
@@ -227,11 +233,14 @@ def test_aTurnEnds() -> None:
     waits: list[float] = []
     reactor = epollreactor.EPollReactor()
     poller, reactor._poller = reactor._poller, Poller()
-    assert orderTurns(reactor) is not None
+    wires = orderTurns(reactor)
+    assert wires is not None
+    wires.catchUp()
     reactor._poller = poller
     reactor._selectables.update(dict.fromkeys(range(1000, 1000 + 2 * AT_ONCE + 1)))
     reactor.doIteration(7)
-    assert waits == [7, 0, 0]
+    reactor.doIteration(8)
+    assert waits == [7, 0, 0, 8]
     reactor._selectables.clear()
 
 

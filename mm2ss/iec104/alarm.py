@@ -24,10 +24,12 @@ class Wheel:
     """The alarms of a process.
 
     :param clock: monotonic time and timers.
+    :param late: told that they are late, and go off in the reactor's next turn.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, late: Callable[[], object] = lambda: None) -> None:
         self._clock = clock
+        self._late = late
         self._seconds = clock.seconds
         # The alarms by the moment when they go off, and these moments, as a heap. A slice that
         # becomes empty stays until its moment.
@@ -89,6 +91,7 @@ class Wheel:
         self._call = None
         now = self._seconds()
         if now - self._calledAt > LATE and not mayBeLate:
+            self._late()
             self._call = self._clock.callLater(0, self._goOff, True)
             return
         self._calledAt = -inf

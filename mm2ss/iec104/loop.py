@@ -19,7 +19,7 @@ class Loop:
     """
 
     def __init__(self, clock: IReactorTime, wires: Wires | None = None) -> None:
-        self.wheel = Wheel(clock)
+        self.wheel = Wheel(clock) if wires is None else Wheel(clock, wires.catchUp)
         self.wires = wires
 
     def afterwards(self, call: Callable[[], None]) -> None:

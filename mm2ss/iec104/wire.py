@@ -39,18 +39,24 @@ class Wires:
     :ivar byTransport: the wires that may be read, by their transports.
     :ivar holding: whether they hold what is written, until `send`.
     :ivar unsent: those that hold something.
+    :ivar behind: the next turn is to serve all that are ready, however many.
     """
 
     def __init__(self) -> None:
         self.byTransport: dict[object, Wire] = {}
         self.holding = False
         self.unsent: deque[Wire] = deque()
+        self.behind = False
         self._afterwards: deque[Callable[[], None]] = deque()
 
     @property
     def waiting(self) -> bool:
         """Whether `send` has anything to do."""
         return bool(self.unsent or self._afterwards)
+
+    def catchUp(self) -> None:
+        """Alarms are late: see that all that has come is read before they go off."""
+        self.behind = True
 
     def afterwards(self, call: Callable[[], None]) -> None:
         """Call this when all has been sent."""

@@ -22,8 +22,8 @@ from mm2ss.iec104.wire import READ, Wire, Wires
 #: What the system says of a connection from which something can be read, and nothing else is to be
 #: known: EPOLLIN of epoll(7).
 READABLE = 1
-#: Connections that are served together, so that none waits long for its answer; the others are
-#: served next.
+#: Connections that are served together, so that none waits long for its answer, and no timer for
+#: all of them; the others are served in the next turns.
 AT_ONCE = 64
 #: So few are ready that what is written is sent at once: nobody else waits for the caches.
 FEW = 8
@@ -54,11 +54,11 @@ def orderTurns(reactor: Any) -> Wires | None:
     def turn(timeout: float | None) -> None:
         """Wait so many seconds, at most, for something to be ready (None = for ever), and serve.
 
-        Whoever is ready is served before the reactor looks at its timers again, and once, as in
-        Twisted's own turns: time-outs must not be judged while what would end them lies unread.
+        Where alarms are late, whoever is ready is served once before the reactor looks at them.
         """
         wait = -1 if timeout is None else timeout
-        left = len(connections)
+        left = len(connections) if wires.behind else 0
+        wires.behind = False
         while serveSome(0 if wires.waiting else wait) == AT_ONCE and left > AT_ONCE:
             left -= AT_ONCE
             wait = 0

@@ -105,17 +105,21 @@ def memory(document: Document) -> str:
 
 
 def compared(document: Document) -> str:
-    """What was measured against another program."""
+    """What was measured against another program, in one column for each of the circumstances."""
+    columns = document["columns"]
     cells = [
         [
             row["work"],
-            f"{Spread(tuple(row['values'])).text(row['digits'])} {row['unit']}".strip(),
+            *(
+                f"{Spread(tuple(row['values'][name])).text(row['digits'])} {row['unit']}".strip()
+                for name in columns
+            ),
             row["goal"],
             f"`{row['command']}`",
         ]
         for row in document["rows"]
     ]
-    return table(["work", "median [least – most]", "to be reached", "measured with"], cells)
+    return table(["work", *columns, "to be reached", "measured with"], cells)
 
 
 def render(page: str, folder: Path, reference: Path | None) -> str:
