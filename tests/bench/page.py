@@ -22,6 +22,7 @@ from tests.interop.waiting import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 #: What comes of the results in words that are no figures.
+_KEPT_AWAKE = "were kept awake, but for `rest` and `fleet`"
 _NO_WARNING = "No measurement was disturbed: no tool used up its core, nobody else was busy."
 
 Document = dict[str, Any]
@@ -82,7 +83,7 @@ def circumstances(document: Document) -> str:
             f" {machine['processor']}, {machine['cores']} cores, {machine['system']},"
             f" Python {machine['python']}, Twisted {machine['twisted']};"
             f" {settings['groups']} groups at rest, {settings['fleet']} that start at once."
-            f" Idle processors {'were kept awake' if machine['awake'] else 'may have slept'}.",
+            f" Idle processors {_KEPT_AWAKE if machine['awake'] else 'may have slept'}.",
             "",
             *([f"* {text}" for text in warnings] or [_NO_WARNING]),
         )
