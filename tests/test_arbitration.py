@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,8 @@ from mm2ss.config.model import ClockSync, CounterReset, InterrogatedData, ResetP
 from mm2ss.config.parameters import LinkParameters
 from mm2ss.iec104.apci import CloseCause
 from mm2ss.iec104.asdu import BROADCAST, Cause, withOriginator
+from mm2ss.relay.master import Outlet
+from tests.around import Around
 from tests.groups import RESPONDERS, World, answer, data, interrogation, read, request, shown
 
 SELECT, EXECUTE = bytes((0x81,)), bytes((0x01,))
@@ -179,20 +181,20 @@ def test_C05_theSelectOfADeadMasterIsDeactivated() -> None:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_C05_theMasterDiesOfTheAnswer(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+def test_C05_theMasterDiesOfTheAnswer(refused: bool) -> None:
     """A connection fails in sending the answer to a select: that answer counts before the end, so
     a refused select is not deactivated, and a confirmed one is."""
     with World() as world:
         world.rtu.reply = lambda asked: [answer(asked, negative=refused)]
         master = world.master()
         (served,) = world.group._exchange._masters
-        send = served.outlet.send
+        outlet = served.outlet
 
         def fail(asdus: Any, now: float) -> None:
-            send(asdus, now)
-            served.outlet.close(CloseCause.PEER_RESET)
+            outlet.send(asdus, now)
+            outlet.close(CloseCause.PEER_RESET)
 
-        monkeypatch.setattr(served.outlet, "send", fail)
+        served.outlet = cast(Outlet, Around(outlet, send=fail))
         master.send(request(content=SELECT))
         world.run(0.1)
         assert not master.connected
