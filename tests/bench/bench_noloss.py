@@ -25,7 +25,7 @@ from tests.bench.stations import FastMaster, FastRtu
 from tests.interop.harness import row
 from tests.interop.waiting import MASTER_IP, RTU_IP, Ports
 from tests.soak.relay import RelayProcess, endInOrder
-from tests.soak.settings import HAS_THROUGH, serviceFile
+from tests.soak.settings import serviceFile
 
 #: Windows in the comparison of throughput.
 K, W = 12, 8
@@ -35,7 +35,7 @@ ROUND_TRIP = 0.05
 _WARM_UP, _PATIENCE = 1.0, 240.0
 #: The RTU's window while events are put into the journal: many in one write.
 _JOURNAL_K = 4000
-_MODES = ("immediate", "through") if HAS_THROUGH else ("immediate",)
+_MODES = ("immediate", "through")
 #: Room for all that waits: with ``immediate`` nothing slows an RTU that is faster than the masters,
 #: and one whose backlog fills the memory would be cut.
 _FLOWING = (f"masters: {{k: {K}, w: {W}}}", "ledger_max: 1073741824")
@@ -257,7 +257,7 @@ async def measure(rounds: int, seconds: float, masters: list[int], held: int) ->
     result: dict[str, Any] = {"throughput": []}
     for count in masters:
         result["throughput"] += await compareThroughput(rounds, count, seconds)
-    if HAS_THROUGH and held:
+    if held:
         result["journal"] = await measureJournal(held, rounds)
     return result
 

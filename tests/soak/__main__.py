@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.soak.campaign import Campaign
 from tests.soak.relay import endInOrder
-from tests.soak.settings import HAS_THROUGH, Settings
+from tests.soak.settings import Settings
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     add("--rate", type=float, default=150, help="events a second of each RTU (%(default)s)")
     add("--pace", type=float, default=0.6, help="multiplies all pauses (%(default)s)")
     modes = ("through", "immediate")
-    add("--ack-mode", choices=modes, default=modes[not HAS_THROUGH], help="(%(default)s)")
+    add("--ack-mode", choices=modes, default=modes[0], help="(%(default)s)")
     add("--no-journal", action="store_true", help="through, but nothing on disk: may lose events")
     add("--json", help="write the report into this file, too")
     add("--keep", action="store_true", help="keep logs, state and trace although all is good")

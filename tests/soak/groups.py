@@ -21,7 +21,7 @@ from mm2ss.iec104.link import State
 from tests.soak.campaign import Campaign, Group, until
 from tests.soak.masters import MasterConnection
 from tests.soak.relay import endInOrder
-from tests.soak.settings import HAS_THROUGH, Settings
+from tests.soak.settings import Settings
 
 #: Descriptors for each group in this process (listening port, RTU, master, two kept ports), and
 #: for everything else.
@@ -199,7 +199,7 @@ def main() -> int:
     add("--groups", type=int, default=2000, help="%(default)s")
     add("--how", choices=("rst", "fin", "silence"), nargs="*", default=["rst", "silence"])
     modes = ("through", "immediate")
-    add("--ack-mode", choices=modes, default=modes[not HAS_THROUGH], help="%(default)s")
+    add("--ack-mode", choices=modes, default=modes[0], help="%(default)s")
     add("--json", help="write the figures into this file, too")
     arguments = parser.parse_args()
     groups = possible(arguments.groups)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mm2ss.config.model import AckMode
 from mm2ss.config.parameters import LinkParameters
 from tests.interop.harness import row
 from tests.interop.waiting import RTU_IP
 from tests.soak.events import STATION
-
-#: Whether this version knows acknowledgement-through (else it can only lose events, and shows it).
-HAS_THROUGH = "THROUGH" in AckMode.__members__
 
 #: So many groups at most have event logs.
 LOGGED_GROUPS = 50
@@ -76,7 +72,6 @@ def groupRow(number: int, port: int, rtuPort: int, settings: Settings) -> str:
 def serviceFile(ackMode: str, journal: bool, more: Sequence[str] = ()) -> str:
     """The service file: how the RTU is acknowledged, and further lines under ``defaults``."""
     lines = ["defaults:", "  listen: [127.0.0.1]", f"  ack_mode: {ackMode}"]
-    if HAS_THROUGH:
-        lines.append(f"  journal: {str(journal and ackMode == 'through').lower()}")
+    lines.append(f"  journal: {str(journal and ackMode == 'through').lower()}")
     lines += [f"  {line}" for line in more]
     return "\n".join([*lines, "state_directory: state", ""])

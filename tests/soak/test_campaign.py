@@ -9,7 +9,7 @@ import pytest
 
 from tests.soak.campaign import Campaign
 from tests.soak.report import Report
-from tests.soak.settings import HAS_THROUGH, Settings
+from tests.soak.settings import Settings
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 
@@ -22,7 +22,6 @@ def run(settings: Settings, folder: Path) -> Report:
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(not HAS_THROUGH, reason="this version has no acknowledgement-through")
 def test_nothingIsLostByKills(tmp_path: Path) -> None:
     """The relay is killed ten times; no event is lost, none comes out of order."""
     report = run(Settings(seed=20261122, kills=10, pace=0.15), tmp_path)
@@ -31,7 +30,6 @@ def test_nothingIsLostByKills(tmp_path: Path) -> None:
     assert report.good
 
 
-@pytest.mark.skipif(not HAS_THROUGH, reason="this version has no acknowledgement-through")
 def test_withoutTheJournalEventsAreLost(tmp_path: Path) -> None:
     """What is acknowledged early and not on disk is gone with the relay: at most that."""
     report = run(Settings(seed=41, kills=25, pace=0.3, journal=False), tmp_path)

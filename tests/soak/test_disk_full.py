@@ -9,7 +9,7 @@ import pytest
 
 from mm2ss.config.parameters import LinkParameters
 from tests.soak.campaign import Campaign, Group, until
-from tests.soak.settings import HAS_THROUGH, Settings
+from tests.soak.settings import Settings
 from tests.soak.smalldisk import CannotMount, SmallDisk
 
 #: MiB: more than the journal leaves free for others.
@@ -22,7 +22,6 @@ ROUNDS = 12
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.xdist_group("interop"),
-    pytest.mark.skipif(not HAS_THROUGH, reason="this version has no acknowledgement-through"),
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.interop.waiting import PATIENCE, ROOT, RTU_IP
 from tests.soak.campaign import Campaign, Group, until
-from tests.soak.settings import HAS_THROUGH, Settings
+from tests.soak.settings import Settings
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop")]
 
@@ -94,7 +94,6 @@ async def keepsEvents(campaign: Campaign) -> None:
         await rtu.close()
 
 
-@pytest.mark.skipif(not HAS_THROUGH, reason="this version has no acknowledgement-through")
 @pytest.mark.parametrize("journal", [True, False], ids=["journal", "none"])
 def test_eventsOfALibraryRtuArrive(tmp_path: Path, journal: bool) -> None:
     """What happens while the relay is dead, and what was unacknowledged when it died, arrives."""
