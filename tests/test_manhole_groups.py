@@ -193,7 +193,7 @@ class Saved(Trace):
         self._result = result
 
     def follow(self, follower: Callable[[str], object]) -> Callable[[], None]:
-        raise NotImplementedError
+        raise AssertionError("nobody here follows a trace that is saved")
 
     def save(self) -> Deferred[str]:
         return self._result

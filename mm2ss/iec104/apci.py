@@ -177,7 +177,7 @@ def _framed(asdus: tuple[bytes, ...], size: int) -> bytes:
 
 
 def decodeRun(data: bytes, sendNumber: int) -> tuple[int, tuple[bytes, ...], int] | None:
-    """The inverse of `encodeRun` for frames of one length, looked at all at once.
+    """The inverse of `encodeRun` for frames of one length; more than a few are looked at together.
 
     :param data: octets from the start of a frame on; an unfinished frame may be at the end.
     :param sendNumber: the running count that is expected of the first.

@@ -311,7 +311,7 @@ class Reader:
                 self.sent = sent = self.sent + count
                 self.flight.append((sent, position, True))
             return run
-        if position == ledger.end and limit > 0:  # an answer, and nothing else waits
+        if position == ledger.end and limit > 0:  # only the lane waits: answers
             own = self._takeLane(limit)
             self.sent += len(own)
             self.flight.append((self.sent, position, False))

@@ -278,8 +278,8 @@ class Requests(Generic[Owner]):
     def advance(self) -> None:
         """Take the request further, or end it, that was answered last.
 
-        To be called when its masters have the answer, who wait for it; the next answer calls it,
-        too.
+        To be called when its masters have the answer, who wait for it, and before anything hangs
+        on how far requests are. What follows here, the next answer first, calls it by itself.
         """
         if self._answered is not None:
             answered, self._answered = self._answered, None

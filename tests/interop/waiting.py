@@ -62,8 +62,8 @@ class Ports:
     """Free ports, kept for the one who asked: bound here so that nobody else finds them free.
 
     A socket that is bound and does not listen is in nobody's way who sets SO_REUSEADDR, as
-    servers do; and the system gives its port to no connection that leaves this machine's choice
-    open, as it may a port that was only seen to be free.
+    servers do. A port that was only seen to be free is not kept: the system may choose it as the
+    own port of any connection.
     """
 
     def __init__(self) -> None:
