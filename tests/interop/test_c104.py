@@ -301,6 +301,7 @@ def test_rtuDiesAndReturns(scene: Scene) -> None:
     rtu.waitStarted()
     rtu.mark(masters)
     masters[0].do("command", address=200, value=True)
+    rtu.mark(masters)
     assert len(rtu.events("command")) == 1
 
 
