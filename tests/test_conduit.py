@@ -55,6 +55,9 @@ class Station:
         self.told.append((cause, detail))
         self.conduit.shut()
 
+    def fail(self) -> None:
+        raise AssertionError("nothing fails here")
+
     def pause(self, paused: bool) -> None:
         self.paused.append(paused)
 

@@ -53,6 +53,7 @@ PURE: dict[str, frozenset[str]] = {
             "masterport",
             "pacing",
             "safecopies",
+            "timers",
         )
     ),
 }

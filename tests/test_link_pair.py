@@ -400,7 +400,7 @@ def test_everyCauseOfALinkIsReached() -> None:
     owners = {
         *(CloseCause.T0, CloseCause.BAD_ASDU, CloseCause.PEER_CLOSED, CloseCause.PEER_RESET),
         *(CloseCause.POLICY, CloseCause.TOO_SLOW, CloseCause.REPLACED, CloseCause.RTU_LOST),
-        *(CloseCause.RESTART, CloseCause.SHUTDOWN, CloseCause.OPERATOR),
+        *(CloseCause.RESTART, CloseCause.SHUTDOWN, CloseCause.OPERATOR, CloseCause.FAULT),
     }
     assert {*POSSIBLE} | owners == {*CloseCause}
     assert not POSSIBLE & owners

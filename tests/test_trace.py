@@ -180,7 +180,7 @@ def test_orderlyEnds() -> None:
 
 
 def test_everyCloseCauseIsJudged() -> None:
-    """The faults are those of the protocol: broken rules and silence for t1."""
+    """The faults are those of the protocol (broken rules, silence for t1), and the relay's own."""
     assert {cause.name for cause in FAULTS} == {
         "T1_I_FRAME",
         "T1_STARTDT",
@@ -193,6 +193,7 @@ def test_everyCloseCauseIsJudged() -> None:
         "NR_OUT_OF_WINDOW",
         "DATA_WHILE_STOPPED",
         "BAD_ASDU",
+        "FAULT",
     }
 
 

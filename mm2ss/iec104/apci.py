@@ -69,6 +69,7 @@ class CloseCause(Enum):
     BAD_ASDU = "malformed ASDU"
     PEER_CLOSED = "closed by the peer"
     PEER_RESET = "connection reset or broken"
+    FAULT = "the relay has failed in it, see its log"
     POLICY = "against the rules of the group"
     TOO_SLOW = "too slow to take its data"
     REPLACED = "replaced by a newer connection from its address"

@@ -34,6 +34,9 @@ class Carrier(Protocol):
     def close(self, cause: CloseCause, detail: str = "") -> None:
         """Close the connection."""
 
+    def fail(self) -> None:
+        """Log the exception that is being handled, and cut the connection."""
+
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the socket."""
 
@@ -213,6 +216,11 @@ class Conduit:
     def close(self, cause: CloseCause, detail: str = "") -> None:
         """Close the connection; the owner is told at once."""
         self._carrier.close(cause, detail)
+
+    def fail(self) -> None:
+        """Log the exception that is being handled, and cut the connection: the owner is told
+        later."""
+        self._carrier.fail()
 
     def shut(self) -> None:
         """Nothing is to be received, sent or told any more."""

@@ -8,9 +8,10 @@ from typing import cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mm2ss.iec104.alarm import Alarm
@@ -33,6 +34,7 @@ _DEAD_PEER = frozenset(
         CloseCause.TOO_SLOW,
     )
 )
+_log = Logger()
 
 
 class LinkOwner(Interface):
@@ -116,12 +118,7 @@ class LinkProtocol(Protocol):
         dead = cause in _DEAD_PEER
         if not dead:
             self.conduit.flush(self._seconds())
-        try:
-            self._goDown(cause, detail)
-        finally:
-            self._closeTransport(dead)
-
-    def _closeTransport(self, dead: bool) -> None:
+        self._goDown(cause, detail)
         transport = self._tcp
         if dead:
             transport.abortConnection()
@@ -143,6 +140,13 @@ class LinkProtocol(Protocol):
     def deliver(self, events: list[LinkEvent]) -> None:
         """Tell the owner."""
         self._owner.linkEvents(self, events)
+
+    def fail(self) -> None:
+        """Log the exception that is being handled, and cut the connection."""
+        if self._isLost:
+            _log.failure("{peer}, which is gone, was to be served, which failed.", peer=self.peer)
+        else:
+            self._wire.fail()
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the socket."""
@@ -182,6 +186,8 @@ class LinkProtocol(Protocol):
         self._cutter = None
         if isinstance(reason.value, ConnectionDone):
             self._goDown(CloseCause.PEER_CLOSED, "")
+        elif isinstance(reason.value, ConnectionAborted):  # by `Wire.fail`
+            self._goDown(CloseCause.FAULT, "")
         else:
             self._goDown(CloseCause.PEER_RESET, str(reason.value))
         self._isLost = True
@@ -197,7 +203,10 @@ class LinkProtocol(Protocol):
         self.conduit.setCongested(congested, self._seconds())
 
     def _wake(self) -> None:
-        self.conduit.wake(self._seconds())
+        try:
+            self.conduit.wake(self._seconds())
+        except Exception:
+            self.fail()
 
     def _goDown(self, cause: CloseCause, detail: str) -> None:
         if self._isDown:
@@ -205,7 +214,10 @@ class LinkProtocol(Protocol):
         self._isDown = True
         self._alarm.cancel()
         self.conduit.shut()
-        self._owner.linkDown(self, cause, detail)
+        try:
+            self._owner.linkDown(self, cause, detail)
+        except Exception:
+            _log.failure("To take note of the end of {peer} has failed.", peer=self.peer)
 
     def _cut(self) -> None:
         self._cutter = None

@@ -176,12 +176,12 @@ class Wire:
             self.pauseProducing()
 
     def fail(self) -> None:
-        """Whoever reads or writes has failed: log in what, and cut the connection.
+        """Whoever reads or writes is failing: log the exception, and cut the connection.
 
         Nothing leaves any more, lest it acknowledge what was read and not worked on, and nothing
         is taken that came behind that.
         """
-        self._log.failure("A connection's owner has failed, and it is cut.")
+        self._log.failure("To serve a connection has failed, and it is cut.")
         self._transport.abortConnection()
         self.receive = _ignore
         self._held = b""

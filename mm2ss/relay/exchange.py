@@ -197,7 +197,10 @@ class Exchange:
             return False
         self._custody.rtuReceived(len(asdus), start, others, now)
         for master in self._masters:
-            master.pump(now)
+            try:
+                master.pump(now)
+            except Exception:
+                master.outlet.fail()  # the RTU and the others have no part in it
         if not usual:
             self._commands.pump(now)
         self._pressure.look(now)
@@ -344,11 +347,13 @@ class Exchange:
 
     def masterGone(self, master: Master, now: float) -> None:
         """A master's connection is gone."""
-        if master.started:
-            self._places.keep(master.address, master.reader.reached, now)
-            self.masterStopping(master, now)
-        self._commands.gone(master, now)
-        self._masters.remove(master)
+        try:
+            if master.started:
+                self._places.keep(master.address, master.reader.reached, now)
+                self.masterStopping(master, now)
+            self._commands.gone(master, now)
+        finally:
+            self._masters.remove(master)
 
     def masterAcknowledged(self, master: Master, count: int, now: float) -> None:
         """A master acknowledged the first `count` frames of its connection."""

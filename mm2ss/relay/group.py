@@ -11,7 +11,6 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
@@ -50,6 +49,7 @@ from mm2ss.relay.lifecycle import lifeCycle
 from mm2ss.relay.masterport import IGNORED_NOTES, MasterPort
 from mm2ss.relay.pacing import Pacer
 from mm2ss.relay.snapshot import GroupSnapshot, Standing
+from mm2ss.relay.timers import Timers
 from mm2ss.relay.trace import Leg, Trace
 from mm2ss.relay.traffic import Traffic
 
@@ -57,6 +57,8 @@ from mm2ss.relay.traffic import Traffic
 PORT_RETRY = 5.0
 #: Seconds that an acknowledgement to the RTU may wait for more, or for a request to carry it.
 RELEASE_DELAY = 0.1
+#: Seconds after which a group tries again what was due and failed.
+FAULT_PAUSE = 1.0
 #: Seconds that taking a group down may take in all.
 FINISH_TIME = 10.0
 
@@ -117,7 +119,7 @@ class GroupService(MultiService):
         self._rtu: LinkProtocol | None = None
         self._traffic = Traffic()
         self._ignored = 0
-        self._later: dict[str, IDelayedCall] = {}
+        self._timers = Timers(reactor)
         self._done: Deferred[None] | None = None
         self._ended = False
 
@@ -156,10 +158,10 @@ class GroupService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop the RTU, then disconnect everybody; fires when nothing is left."""
-        self._unscheduleAll()
+        self._timers.cancelAll()
         self._connector.stop()
         self._done = Deferred()
-        self._schedule("finish", min(self.config.rtu.t1, FINISH_TIME), self.finished)
+        self._timers.set("finish", min(self.config.rtu.t1, FINISH_TIME), self.finished)
         done = self._done
         self._life.finish()
         return done.addCallback(lambda _: self._takeDown())
@@ -170,7 +172,7 @@ class GroupService(MultiService):
         if problem:
             if not noted:
                 self.note(f"{problem}; tried again every {PORT_RETRY:g} s", warn=True)
-            self._schedule("begin", PORT_RETRY, partial(self._begin, noted=True))
+            self._timers.set("begin", PORT_RETRY, partial(self._begin, noted=True))
             return
         self._connector.start()
 
@@ -179,7 +181,7 @@ class GroupService(MultiService):
         if self._rtu is not None:
             pending.append(self._rtu.whenLost())
             self._rtu.close(CloseCause.SHUTDOWN)
-        self._unscheduleAll()  # also what the masters' leaving has scheduled
+        self._timers.cancelAll()  # also what the masters' leaving has scheduled
         self._alarm.cancel()
         unsettled = self._exchange.unsettled
         if unsettled:
@@ -237,7 +239,7 @@ class GroupService(MultiService):
         self._traffic.began(conduit)
         self.trace.opened(Leg.RTU, conduit)
         self._ignored = 0
-        self._schedule("proven", PROVEN, self._retry.reset)
+        self._timers.set("proven", PROVEN, self._retry.reset)
         self.note("RTU connected", connection.peer)
         self._exchange.rtuConnected(conduit)
         self._life.rtuUp()
@@ -245,16 +247,16 @@ class GroupService(MultiService):
     def linkDown(self, connection: LinkProtocol, cause: CloseCause, detail: str) -> None:
         """The RTU is gone, and with it all masters."""
         self._rtu = None
-        self._traffic.ended(connection.conduit)
-        self._unschedule("proven")
-        text = closeText(cause, detail)
-        orderly = cause is CloseCause.SHUTDOWN
-        self._closes[cause.name] += 1
-        self.trace.closed(connection.conduit, cause, detail)
-        text = f"RTU disconnected: {text} cause={cause.name}"
-        self.note(text, connection.peer, warn=not orderly)
-        self._exchange.rtuLost(self._reactor.seconds())
-        self._life.rtuLost()
+        self._timers.cancel("proven")
+        try:
+            self._traffic.ended(connection.conduit)
+            self._closes[cause.name] += 1
+            self.trace.closed(connection.conduit, cause, detail)
+            text = f"RTU disconnected: {closeText(cause, detail)} cause={cause.name}"
+            self.note(text, connection.peer, warn=cause is not CloseCause.SHUTDOWN)
+            self._exchange.rtuLost(self._reactor.seconds())
+        finally:
+            self._life.rtuLost()
 
     def received(self, asdus: Sequence[bytes], now: float) -> None:
         """The RTU sent events and answers."""
@@ -286,7 +288,7 @@ class GroupService(MultiService):
                 exchange.rtuKnows(connection.link.proven, now)
             elif isinstance(event, Started):
                 self.note("RTU confirmed STARTDT: data transfer started", connection.peer)
-                self._unschedule("proven")
+                self._timers.cancel("proven")
                 self._retry.reset()
                 self._life.started()
             elif isinstance(event, Stopped):
@@ -304,11 +306,11 @@ class GroupService(MultiService):
     def mastersChanged(self) -> None:
         """A master started, stopped, came or went."""
         if self._exchange.active:
-            self._unschedule("stop")
+            self._timers.cancel("stop")
             self._life.wanted()
         elif self.config.options.stopDelay:
-            if "stop" not in self._later:
-                self._schedule("stop", self.config.options.stopDelay, self.review)
+            if "stop" not in self._timers:
+                self._timers.set("stop", self.config.options.stopDelay, self.review)
         else:
             self._life.unwanted()
 
@@ -316,19 +318,19 @@ class GroupService(MultiService):
 
     def openPort(self) -> None:
         """Let masters connect."""
-        self._unschedule("port")
+        self._timers.cancel("port")
         try:
             self._masters.open()
         except CannotListenError as error:
             self._masters.close(CloseCause.RESTART)
             self.note(f"port {self.config.port} cannot be used: {error.socketError}", warn=True)
-            self._schedule("port", PORT_RETRY, self.openPort)
+            self._timers.set("port", PORT_RETRY, self.openPort)
         else:
             self.note(f"port {self.config.port} is open for masters")
 
     def closePort(self) -> None:
         """Refuse masters, and disconnect those that are there."""
-        self._unschedule("port")
+        self._timers.cancel("port")
         self._masters.close(CloseCause.RTU_LOST)
         self.note(f"port {self.config.port} is closed")
 
@@ -361,7 +363,7 @@ class GroupService(MultiService):
 
     def finished(self) -> None:
         """The RTU has stopped, or has had time enough."""
-        self._unschedule("finish")
+        self._timers.cancel("finish")
         if self._done is not None:
             done, self._done = self._done, None
             done.callback(None)
@@ -376,25 +378,11 @@ class GroupService(MultiService):
         self._alarm.set(self._exchange.deadline)
 
     def _wake(self) -> None:
-        self._exchange.wake(self._reactor.seconds())
-        self._alarm.set(self._exchange.deadline)
-
-    def _schedule(self, what: str, delay: float, call: Any) -> None:
-        """Call later, once, unless it is unscheduled; one call per name."""
-        self._unschedule(what)
-
-        def due() -> None:
-            self._later.pop(what, None)
-            call()
-
-        self._later[what] = self._reactor.callLater(delay, due)
-
-    def _unscheduleAll(self) -> None:
-        for call in self._later.values():
-            call.cancel()
-        self._later.clear()
-
-    def _unschedule(self, what: str) -> None:
-        call = self._later.pop(what, None)
-        if call is not None:
-            call.cancel()
+        now = self._reactor.seconds()
+        try:
+            self._exchange.wake(now)
+        except Exception:
+            self._log.failure("What was due has failed", group=self.config.id, peer="-")
+            self._alarm.set(now + FAULT_PAUSE)
+        else:
+            self._alarm.set(self._exchange.deadline)

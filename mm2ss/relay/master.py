@@ -42,6 +42,9 @@ class Outlet(Protocol):
     def close(self, cause: CloseCause, detail: str = "") -> None:
         """Close the connection."""
 
+    def fail(self) -> None:
+        """Log the exception that is being handled, and cut the connection a little later."""
+
 
 class Note(Protocol):
     """Where the group's parts tell what an operator wants to know."""

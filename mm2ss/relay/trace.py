@@ -32,7 +32,8 @@ LINES_PER_SECOND = 200
 FAULT_INTERVAL = 60.0
 #: Octets that are shown of what is no APDU.
 SHOWN = 32
-#: Causes after which the frames are worth a look: somebody broke the protocol, or did not answer.
+#: Causes after which the frames are worth a look: somebody broke the protocol, or did not answer,
+#: or the relay itself has failed.
 FAULTS = frozenset(
     (
         CloseCause.T1_I_FRAME,
@@ -46,6 +47,7 @@ FAULTS = frozenset(
         CloseCause.NR_OUT_OF_WINDOW,
         CloseCause.DATA_WHILE_STOPPED,
         CloseCause.BAD_ASDU,
+        CloseCause.FAULT,
     )
 )
 
