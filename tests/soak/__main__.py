@@ -26,6 +26,7 @@ def main() -> int:
         seconds=arguments.seconds,
         groups=arguments.groups,
         masters=arguments.masters,
+        shards=arguments.shards,
         ackMode=arguments.ack_mode,
         journal=not arguments.no_journal,
         rate=arguments.rate,
@@ -54,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=int, default=random.randrange(10**9), help="of all that is left to chance")
     add("--groups", type=int, default=1, help="RTUs (%(default)s)")
     add("--masters", type=int, default=3, help="masters of each RTU (%(default)s)")
+    add("--shards", type=int, default=1, help="processes of the relay at most (%(default)s)")
     add("--rate", type=float, default=150, help="events a second of each RTU (%(default)s)")
     add("--pace", type=float, default=0.6, help="multiplies all pauses (%(default)s)")
     modes = ("through", "immediate")

@@ -18,6 +18,7 @@ from tests.soak.relay import RelayProcess
 from tests.soak.report import GroupResult, Report
 from tests.soak.rtu import Rtu
 from tests.soak.settings import Settings, groupRow, serviceFile
+from tests.soak.shards import Shards
 from tests.soak.trace import Trace
 
 #: Seconds that the good master has at the end; without anything new for so long it gives up.
@@ -167,11 +168,15 @@ class Campaign:
         self._ports = Ports()
         self._chaos: Chaos | None = None
         self.groups = [Group(number, self._ports, self) for number in range(1, settings.groups + 1)]
-        self.relay = RelayProcess(
-            folder,
+        files = (
             [group.row for group in self.groups],
             serviceFile(settings.ackMode, settings.journal, settings.options),
         )
+        self.relay = RelayProcess(folder, *files)
+        if settings.shards > 1:
+            numbers = range(1, settings.groups + 1)
+            chances = Random(f"{settings.seed}/shards")
+            self.relay = Shards(folder, *files, numbers, settings.shards, chances)
 
     def hook(self, moment: str) -> None:
         """Something happened at which the relay might be killed."""
@@ -197,7 +202,7 @@ class Campaign:
             settings,
             time.monotonic() - begun,
             seconds,
-            chaos.figures,
+            chaos.figures + self.relay.figures,
             [group.result(ok) for group, ok in zip(self.groups, drained, strict=True)],
             self.relay.problems,
             self.relay.complaints(),
@@ -206,7 +211,7 @@ class Campaign:
 
     def close(self) -> None:
         """End whatever still runs."""
-        self.relay.kill()
+        self.relay.close()
         for group in self.groups:
             group.rtu.close()
             for master in group.masters:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,17 +23,24 @@ class RelayProcess:
     :param folder: its working folder; made if it is not there.
     :param rows: of the groups' file.
     :param service: the service file's text.
+    :param arguments: more for the command line.
     :ivar starts: how often it was started.
     :ivar problems: where it ended by itself, or not as told.
+    :ivar figures: what else is to be counted, by name.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[str], service: str) -> None:
+    def __init__(
+        self, folder: Path, rows: Sequence[str], service: str, arguments: Sequence[str] = ()
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "groups.csv").write_text("\n".join(rows) + "\n", "utf-8")
         (folder / "mm2ss.yaml").write_text(service, "utf-8")
         self.folder = folder
+        self._arguments = arguments
+        self._log = folder / f"{'-'.join(('twistd', *arguments)).replace('/', '-')}.log"
         self.starts = 0
         self.problems: list[str] = []
+        self.figures: Counter[str] = Counter()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,11 +68,11 @@ class RelayProcess:
             return
         self.starts += 1
         files = ["-i", "groups.csv", "--config", "mm2ss.yaml"]
-        with (self.folder / "twistd.log").open("ab") as log:
+        with self._log.open("ab") as log:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                [str(TWISTD), "-n", "--pidfile=", "mm2ss", *files],
+                [str(TWISTD), "-n", "--pidfile=", "mm2ss", *files, *self._arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -79,6 +87,10 @@ class RelayProcess:
         process.kill()
         process.wait()
         return True
+
+    def close(self) -> None:
+        """End whatever runs of it."""
+        self.kill()
 
     def terminate(self) -> None:
         """End it in order (SIGTERM) and wait for that."""
@@ -100,8 +112,7 @@ class RelayProcess:
     @property
     def log(self) -> str:
         """What twistd logged, in all its lives."""
-        path = self.folder / "twistd.log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
     def complaints(self) -> list[str]:
         """Lines of its log that must not be there."""

@@ -89,6 +89,7 @@ class Report:
                 ("relay killed", chaos.pop("kills", 0)),
                 *((f"  {name[5:]}", chaos.pop(name)) for name in sorted(chaos) if "kill " in name),
                 *((f"relay {name}", chaos.get(name, 0)) for name in ("restarts", "pauses")),
+                *((f"relay {name}", chaos[name]) for name in sorted(chaos) if "process" in name),
                 ("RTU lines cut", cuts),
                 *((f"  {name[4:]}", rtu[name]) for name in sorted(rtu) if name[:4] == "cut "),
                 ("RTU connections", rtu["connections"]),

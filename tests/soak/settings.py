@@ -25,6 +25,7 @@ class Settings:
     :ivar seconds: after so many it ends, whatever was done; 0 = when the kills are done.
     :ivar groups: how many RTUs.
     :ivar masters: how many each of them has, at most.
+    :ivar shards: how many processes share the groups out, at most; the number changes with kills.
     :ivar ackMode: the relay's ack_mode.
     :ivar journal: whether the relay has its journal (with ``through`` only).
     :ivar rate: events a second of each RTU, more or less.
@@ -37,6 +38,7 @@ class Settings:
     seconds: float = 0
     groups: int = 1
     masters: int = 3
+    shards: int = 1
     ackMode: str = "through"
     journal: bool = True
     rate: float = 150

@@ -30,6 +30,17 @@ def test_nothingIsLostByKills(tmp_path: Path) -> None:
     assert report.good
 
 
+def test_nothingIsLostByKillsOfShards(tmp_path: Path) -> None:
+    """One, two and three processes share the groups out, and one or all of them are killed: events
+    that no master had taken yet go with their groups."""
+    settings = Settings(seed=3, kills=14, pace=0.3, groups=6, masters=2, shards=3, rate=40)
+    report = run(settings, tmp_path)
+    starts = [report.chaos[f"starts as {count} processes"] for count in (1, 2, 3)]
+    assert len([count for count in starts if count]) > 1
+    assert report.total("produced") > 500
+    assert report.good
+
+
 def test_withoutTheJournalEventsAreLost(tmp_path: Path) -> None:
     """What is acknowledged early and not on disk is gone with the relay: at most that."""
     report = run(Settings(seed=41, kills=25, pace=0.3, journal=False), tmp_path)
