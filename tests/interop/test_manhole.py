@@ -276,7 +276,7 @@ def test_hostKeysStay(house: House) -> None:
 
 def test_bounds(house: House) -> None:
     """One session too many is refused; an idle one is closed; there are no tunnels."""
-    house.settings = "  idle_timeout: 2\n  max_sessions: 1\n"
+    house.settings = "  idle_timeout: 6\n  max_sessions: 1\n"  # a client may take a while
     relay = house.relay()
     done = house.client().run(options=["-W", "127.0.0.1:1"])
     assert done.returncode == 255 and "forwarding failed" in done.stderr
