@@ -100,13 +100,19 @@ def test_pageSaysWhatThePeersSaw(scene: Scene, port: int) -> None:
         ),
         "all that the RTU sent is on the page",
     )
-    received = sum(len(master.asdus(sent=False)) for master in masters)
-    assert page.value("mm2ss_link_frames_total", leg="masters", direction="sent") == received
+    received = page.value("mm2ss_link_frames_total", leg="masters", direction="sent")
+    waitFor(
+        lambda: sum(len(master.asdus(sent=False)) for master in masters) == received,
+        f"the masters have {received} frames",
+    )
     assert page.value("mm2ss_master_frames_total", direction="sent", peer="127.0.0.1") == received
     asked = len(rtu.asdus(sent=False))
     assert page.value("mm2ss_link_frames_total", leg="rtu", direction="sent") == asked == 2
-    trail = (relay.folder / "log" / "audit.jsonl").read_text().splitlines()
-    results = [json.loads(line)["result"] for line in trail]
+    path = relay.folder / "log" / "audit.jsonl"
+    waitFor(
+        lambda: path.exists() and path.read_text().count("\n") == 2, "both are in the audit trail"
+    )
+    results = [json.loads(line)["result"] for line in path.read_text().splitlines()]
     assert results == ["confirmed", "terminated"]  # the select, and its execution
     for result in results:
         assert page.value("mm2ss_commands_total", result=result) == 1
