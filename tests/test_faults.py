@@ -123,6 +123,25 @@ def test_inTakingNoteOfAMastersEnd(loggedFailures: list[LogEvent]) -> None:
         assert third.received == [GREETING, event(1)]
 
 
+def test_inTakingNoteOfTheLastMastersEnd(loggedFailures: list[LogEvent]) -> None:
+    """The RTU is stopped all the same."""
+    with World(ackMode=AckMode.THROUGH) as world:
+        master = world.master()
+        exchange = world.group._exchange
+        line = exchange._line
+
+        def release(count: int, now: float) -> None:
+            exchange._line = line
+            fails()
+
+        exchange._line = cast(Outlet, Around(line, release=release))
+        master.die()
+        world.run(0.1)
+        assertLogged(loggedFailures)
+        assert world.rtu.connected and not world.rtu.started
+        assert world.group.snapshot().masterCloses == {CloseCause.PEER_RESET.name: 1}
+
+
 def test_inWhatIsDue() -> None:
     """What was due and failed is tried again after a while, here to give up a request."""
     with World() as world:

@@ -209,13 +209,15 @@ class MasterPort:
         self._traffic.ended(session.address, connection.conduit)
         self._leaving.append(connection)
         connection.whenLost().addCallback(lambda _: self._leaving.remove(connection))
-        if session.master is not None:
-            self._exchange.masterGone(session.master, self._reactor.seconds())
-        self.closes[cause.name] += 1
-        self._trace.closed(connection.conduit, cause, detail)
-        text = f"{closeText(cause, detail)}, {self._population}"
-        self._note(f"disconnected: {text} cause={cause.name}", connection.peer)
-        self._group.mastersChanged()
+        try:
+            if session.master is not None:
+                self._exchange.masterGone(session.master, self._reactor.seconds())
+        finally:
+            self.closes[cause.name] += 1
+            self._trace.closed(connection.conduit, cause, detail)
+            text = f"{closeText(cause, detail)}, {self._population}"
+            self._note(f"disconnected: {text} cause={cause.name}", connection.peer)
+            self._group.mastersChanged()
 
     def linkEvents(self, connection: LinkProtocol, events: list[LinkEvent]) -> None:
         """A master sent something."""
