@@ -43,7 +43,7 @@ def orderTurns(reactor: Any) -> Wires | None:
     :return: the wires that are served so; None where a Twisted keeps its connections otherwise.
     """
     parts = ("_poller", "_selectables", "_doReadOrWrite", "doIteration")
-    isEpoll = type(reactor).__name__ == "EPollReactor"
+    isEpoll = any(base.__name__ == "EPollReactor" for base in type(reactor).__mro__)
     if not isEpoll or not all(hasattr(reactor, part) for part in parts):
         return None
     poll, connections, serve = reactor._poller.poll, reactor._selectables, reactor._doReadOrWrite
