@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mm2ss.config.model import GroupOptions, OriginatorEcho, OriginatorMode
 from mm2ss.iec104.asdu import BROADCAST, Cause, buildAsdu, withOriginator
+from mm2ss.relay.audit import Outcome
 from mm2ss.relay.lines import Turn
 from mm2ss.relay.requests import (
     BROADCAST_TIME,
@@ -401,6 +402,24 @@ def test_readersOfOnePoint() -> None:
         table.ask(owner, read(5))
     answers = [data(5, 5, originator=SLOTS[owner]) for owner in (B, A)]
     assert [table.reading(one) for one in answers] == [B, A]
+
+
+@pytest.mark.parametrize("more", [0, REQUESTS_MAX])
+def test_anAnswerCountsBeforeWhatComesThen(more: int) -> None:
+    """What was answered is confirmed, also when its time is up before that was registered, or so
+    many other requests come that the oldest is given up."""
+    ended: list[tuple[int, Outcome]] = []
+    table = Table()
+    table.requests = Requests(
+        GroupOptions(), lambda one, outcome: ended.append((one.objectAddress, outcome))
+    )
+    asked = table.ask(A, request(105, 0))
+    assert table.requests.answer(answer(asked), table.now) is not None
+    for number in range(more):
+        table.ask(A, request(address=number + 1))
+    table.wait(1000)
+    assert ended[0] == (0, Outcome.CONFIRMED)
+    assert [outcome for _, outcome in ended[1:]] == [Outcome.TIMED_OUT] * more
 
 
 def test_echoOfDataIsLearnedApart() -> None:

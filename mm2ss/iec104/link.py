@@ -351,9 +351,9 @@ class Link:
         return asdus
 
     def receiveS(self, data: bytes, now: float) -> int:
-        """Take a chunk that is one S frame in transfer and acknowledges something, which is most of
-        what masters send; return what `Acknowledged` says. Any other chunk: take nothing, return
-        -1, and have it go to `receive`.
+        """Take a chunk of six octets that is one S frame in transfer and acknowledges something,
+        which is most of what masters send; return what `Acknowledged` says. Any other chunk of six:
+        take nothing, return -1, and have it go to `receive`.
         """
         if not data.startswith(S_HEAD) or self.state is not _TRANSFER or self._buffer.rest:
             return -1

@@ -18,7 +18,9 @@ class Arrivals:
     """Remembers the moment of each chunk, as long as its entries may still have to be sent.
 
     Where somebody is more than `MARKS_MAX` chunks behind, marks are made more seldom: the wait of
-    an entry is then too long by at most 1/128 of the time that is remembered.
+    an entry is then too long by at most 1/64 of the time that is remembered. That they are made as
+    often as before again waits until most of the seldom ones are gone: else these would be thinned
+    again and again while he stays behind.
     """
 
     def __init__(self) -> None:
@@ -72,7 +74,7 @@ class Arrivals:
         passed = bisect_right(self._positions, position) - 1
         if passed > 0:
             del self._positions[:passed], self._moments[:passed]
-            if len(self._moments) <= MARKS_MAX // 2:
+            if len(self._moments) <= MARKS_MAX // 4:
                 self._step = 0.0
 
     def _thin(self) -> None:

@@ -234,6 +234,7 @@ class Requests(Generic[Owner]):
 
     def open(self, turn: Turn[Owner], slot: int, now: float) -> Request[Owner]:
         """Remember a request that goes to the RTU now."""
+        self.advance()
         request = Request(turn, slot, now)
         own = self._byOwner.setdefault(request.owner, {})
         if len(own) >= REQUESTS_MAX:
@@ -341,6 +342,7 @@ class Requests(Generic[Owner]):
 
     def wake(self, now: float) -> None:
         """Turn what is overdue into tombstones, and forget old tombstones."""
+        self.advance()
         expiry = self._expiry
         while expiry and expiry[0][0] <= now:
             request = heappop(expiry)[2]
