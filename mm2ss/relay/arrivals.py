@@ -18,7 +18,7 @@ class Arrivals:
     """Remembers the moment of each chunk, as long as its entries may still have to be sent.
 
     Where somebody is more than `MARKS_MAX` chunks behind, marks are made more seldom: the wait of
-    an entry is then too long by at most 1/64 of the time that is remembered. That they are made as
+    an entry is then too long by at most 1/128 of the time that is remembered. That they are made as
     often as before again waits until most of the seldom ones are gone: else these would be thinned
     again and again while he stays behind.
     """
@@ -78,6 +78,11 @@ class Arrivals:
                 self._step = 0.0
 
     def _thin(self) -> None:
-        """Forget every second mark."""
-        del self._positions[1::2], self._moments[1::2]
-        self._step = (self._moments[-1] - self._moments[1]) / (MARKS_MAX // 4)
+        """Make marks more seldom, and forget those that had not been made so."""
+        positions, moments = self._positions, self._moments
+        self._step = (moments[-1] - moments[1]) / (MARKS_MAX // 2)
+        self._positions, self._moments = positions[:1], moments[:1]
+        for position, moment in zip(positions, moments, strict=True):
+            if moment - self._moments[-1] > self._step:
+                self._positions.append(position)
+                self._moments.append(moment)
