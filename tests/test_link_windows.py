@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mm2ss.config.parameters import LinkParameters
@@ -319,12 +319,13 @@ def test_automaticAgainAcknowledgesTheRest() -> None:
 # -- one S frame alone -------------------------------------------------------------------------
 
 
+@example(0, 0, encodeS(5)[:5], False)
 @given(
     st.integers(0, 14),
     st.integers(0, 14),
     st.one_of(
         st.integers(-2, 20).map(lambda count: encodeS(max(count, 0))),
-        st.sampled_from([TESTFR_ACT, encodeI(0, 3, asdu(1))[:6]]),
+        st.sampled_from([TESTFR_ACT, encodeI(0, 3, asdu(1))[:6], encodeS(5)[:5], b""]),
         st.binary(min_size=6, max_size=6),
     ),
     st.booleans(),
@@ -332,7 +333,7 @@ def test_automaticAgainAcknowledgesTheRest() -> None:
 def test_anSFrameAloneIsWhatItIsAmongOthers(
     sent: int, confirmed: int, chunk: bytes, inside: bool
 ) -> None:
-    """With six octets `receiveS` does what `receive` does, or leaves all to it."""
+    """`receiveS` does what `receive` does, or leaves the chunk to it and changes nothing."""
     stations = [Station.started(Role.CONTROLLED, LinkParameters(k=14)) for _ in range(2)]
     for station in stations:
         station.send(sent)

@@ -351,11 +351,13 @@ class Link:
         return asdus
 
     def receiveS(self, data: bytes, now: float) -> int:
-        """Take a chunk of six octets that is one S frame in transfer and acknowledges something,
-        which is most of what masters send; return what `Acknowledged` says. Any other chunk of six:
-        take nothing, return -1, and have it go to `receive`.
+        """Take a chunk that is one S frame in transfer and acknowledges something, which is most of
+        what masters send; return what `Acknowledged` says. Any other chunk: take nothing, return
+        -1, and have it go to `receive`.
         """
-        if not data.startswith(S_HEAD) or self.state is not _TRANSFER or self._buffer.rest:
+        if len(data) != HEAD_LENGTH or not data.startswith(S_HEAD):
+            return -1
+        if self.state is not _TRANSFER or self._buffer.rest:
             return -1
         count = unwrap(self.confirmed, (data[4] | data[5] << 8) >> 1)
         if not self.confirmed < count <= self._sent:
