@@ -290,7 +290,7 @@ def test_rtuDiesAndReturns(scene: Scene) -> None:
     died = time.monotonic()
     trio.rtu.kill()
     for master in trio.masters:
-        assert master.waitClosed() - died < 5  # and not after t1, or when the RTU is back
+        assert master.waitClosed() - died < 1
     waitFor(lambda: not listening(trio.port), "the port is closed")
     assert refused(trio.port)
     assert refused(trio.port, "::1")
@@ -312,7 +312,7 @@ def test_rtuThatHangsIsFoundOut(scene: Scene) -> None:
     trio.rtu.mark([master])
     hung = time.monotonic()
     trio.rtu.freeze()
-    assert 2.5 < master.waitClosed() - hung < 12
+    assert 2.5 < master.waitClosed() - hung < 7
     trio.relay.waitLogged("RTU disconnected: TESTFR not confirmed within t1")
 
 

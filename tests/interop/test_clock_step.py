@@ -28,11 +28,10 @@ from tests.interop.waiting import MASTER_IP, PATIENCE, RTU_IP, waitFor
 
 SOURCE = Path(__file__).with_name("clockshim.c")
 T1, T2, T3, W = 4, 2, 3, 8
-#: Seconds that a timer may be late on a machine that stands still now and then, and that a station
-#: may be late in noting what it has sent. The clock's steps are of an hour and more.
-LATE, EARLY = 3.0, 0.5
+#: Seconds that a timer may be late on a busy machine; early it may be by nothing but rounding.
+LATE, EARLY = 0.8, 0.05
 #: Seconds that a value may take from the RTU to a master.
-LATENCY = 3.0
+LATENCY = 0.5
 #: Type and cause of the end of an interrogation.
 TERMINATION = (100, 10)
 #: The type of the values that `Rtu104.mark` sends, which are all different.

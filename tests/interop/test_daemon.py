@@ -120,7 +120,7 @@ def test_startsAndStopsInOrder(scene: Scene) -> None:
     assert [station.ending() for station in (rtu, *masters)] == ["FIN"] * 3
     for station in (rtu, *masters):
         station.close()
-    assert ended(PATIENCE) < 8
+    assert ended(PATIENCE) < 2
     assert not daemon.pidfile.exists()
     assert not listening(port)
 
@@ -157,7 +157,7 @@ def test_stopsInTimeWhenNobodyAnswers(scene: Scene) -> None:
     assert [master.ending() for master in masters] == ["FIN"] * count
     for station in (*rtus, *masters):
         station.close()
-    assert 1.5 < ended(PATIENCE) < 7
+    assert 1.5 < ended(PATIENCE) < 4
     assert not daemon.pidfile.exists()
 
 

@@ -200,6 +200,6 @@ def test_inTheBackground(scene: Scene) -> None:
     for station in (rtu, master):
         assert station.ending() == "FIN"
         station.close()
-    assert ended(PATIENCE) < 8
+    assert ended(PATIENCE) < 2
     assert not daemon.pidfile.exists()
     assert "Traceback" not in log.read_text()
