@@ -8,12 +8,14 @@ a fixed time; every wait has a bound. What was started is ended by its process i
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.interop.c104stations import Master104, Rtu104
 from tests.interop.rawstations import RawRtu, RawStation
@@ -155,6 +157,19 @@ class Relay:
             lambda: self.eventLog(number).count(text) >= times,
             f"{text!r} ({times} times) in the event log of group {number}",
         )
+
+    def audited(self, count: int) -> list[dict[str, Any]]:
+        """The lines of the audit trail, when there are so many."""
+        path = self.folder / "log" / "audit.jsonl"
+
+        def lines() -> list[dict[str, Any]]:
+            text = path.read_text("utf-8") if path.exists() else ""
+            found = [json.loads(line) for line in text.splitlines()]
+            return found if len(found) >= count else []
+
+        found = waitFor(lines, f"{count} lines in the audit trail")
+        assert len(found) == count, found
+        return found
 
     def waitOpen(self, port: int) -> None:
         """Wait until a group's port is open."""

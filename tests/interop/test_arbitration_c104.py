@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -124,20 +122,6 @@ def asked(rtu: Rtu104, kind: int) -> list[bytes]:
     return [asdu for asdu in rtu.asdus(sent=False) if asdu[0] == kind]
 
 
-def audited(relay: Relay, count: int) -> list[dict[str, Any]]:
-    """The lines of the audit trail, when there are so many."""
-    path = relay.folder / "log" / "audit.jsonl"
-
-    def lines() -> list[dict[str, Any]]:
-        text = path.read_text("utf-8") if path.exists() else ""
-        found = [json.loads(line) for line in text.splitlines()]
-        return found if len(found) >= count else []
-
-    found = waitFor(lines, f"{count} lines in the audit trail")
-    assert len(found) == count, found
-    return found
-
-
 def test_C01_simultaneousInterrogations(scene: Scene) -> None:
     """Three interrogations at once cost the RTU two runs at most; each master gets all of it."""
     relay, rtu, port = begin(scene, 3)
@@ -181,7 +165,7 @@ def test_C03_selectConflict(scene: Scene) -> None:
     rtu.mark(masters)
     assert [event["value"] for event in rtu.events("command")] == [True, False]
     assert mirrors(third, COMMAND) == []
-    told = [(line["action"], line["value"], line["result"]) for line in audited(relay, 5)]
+    told = [(line["action"], line["value"], line["result"]) for line in relay.audited(5)]
     assert told[0] == ("select", "off", "refused by relay")
     assert {each[2] for each in told[1:]} <= {"confirmed", "terminated"}
     assert [each[:2] for each in told[1:]] == [
@@ -213,7 +197,7 @@ def test_monitorOnlyMaster(scene: Scene) -> None:
     rtu.mark(masters)
     assert len(rtu.events("command")) == 1
     assert CONFIRMATION in mirrors(first, COMMAND) and mirrors(second, COMMAND) == []
-    lines = audited(relay, 1)
+    lines = relay.audited(1)
     assert lines[0]["result"] == "refused by relay"
     assert lines[0]["reason"] == "this master may not control"
     assert lines[0]["master"].startswith(WATCHER_IP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 from collections.abc import Callable
 
 import pytest
@@ -108,11 +107,7 @@ def test_pageSaysWhatThePeersSaw(scene: Scene, port: int) -> None:
     assert page.value("mm2ss_master_frames_total", direction="sent", peer="127.0.0.1") == received
     asked = len(rtu.asdus(sent=False))
     assert page.value("mm2ss_link_frames_total", leg="rtu", direction="sent") == asked == 2
-    path = relay.folder / "log" / "audit.jsonl"
-    waitFor(
-        lambda: path.exists() and path.read_text().count("\n") == 2, "both are in the audit trail"
-    )
-    results = [json.loads(line)["result"] for line in path.read_text().splitlines()]
+    results = [line["result"] for line in relay.audited(2)]
     assert results == ["confirmed", "terminated"]  # the select, and its execution
     for result in results:
         assert page.value("mm2ss_commands_total", result=result) == 1
